@@ -1,0 +1,1 @@
+//! The alert: routing, grouping, inhibition, silences, notification log.

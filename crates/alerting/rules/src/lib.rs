@@ -1,0 +1,1 @@
+//! Rule groups on a clock: expressions to recorded series and alerts.

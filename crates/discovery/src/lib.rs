@@ -1,0 +1,1 @@
+//! Who to talk to: service discovery and relabelling.

@@ -1,0 +1,1 @@
+//! PromQL text to syntax tree and back, with positions.

@@ -1,0 +1,1 @@
+//! The PromQL engine: planning, functions, streaming evaluation.

@@ -1,0 +1,1 @@
+//! The host exporter: node_* metrics of this machine.

@@ -1,0 +1,1 @@
+//! Scrape loops: targets in, samples out.

@@ -1,0 +1,1 @@
+//! The peers' HTTP APIs: JSON shapes and status codes live only here.

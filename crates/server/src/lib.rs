@@ -1,0 +1,1 @@
+//! The binary novaobs: flags, composed config, wiring, reload, shutdown.

@@ -1,0 +1,1 @@
+//! The metrics store: head, write-ahead log, blocks, compaction, retention.

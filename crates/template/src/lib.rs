@@ -1,0 +1,1 @@
+//! Go templates as Prometheus and Alertmanager write them.

@@ -1,0 +1,3 @@
+/** Stands in for heavy packages that @grafana/ui can reach but that no page of ours renders (see vite.config.ts). */
+export const renderToStaticMarkup = (): string => '';
+export default undefined;
