@@ -1,1 +1,91 @@
-//! The PromQL engine: planning, functions, streaming evaluation.
+//! The PromQL engine: a parsed query and a store in, a value out.
+//!
+//! Expression -> plan -> operators that pull one series at a time, each a row of values over the query's
+//! steps -> [`QueryResult`]. Selectors are fetched once for the whole query and stream; only what an
+//! operator must hold (groups, the one side of a join) is kept, and that memory comes from the query's
+//! share of the process-wide budget.
+
+mod result;
+
+pub use result::{QueryError, QueryResult, QueryStats, Value, VectorSample};
+
+use std::time::Duration;
+
+use novaobs_model::{Pool, QueryControl, SeriesSource};
+use novaobs_promql_parser::ast::Expr;
+
+/// Settings of an engine, the peer's `--query.*` flags.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// How far back an instant selector looks for a sample; `--query.lookback-delta`, 5 m.
+    pub lookback: Duration,
+    /// `--query.timeout`, 2 m.
+    pub timeout: Duration,
+    /// Most samples a query may hold in memory at once; `--query.max-samples`, 50,000,000.
+    pub max_samples: usize,
+    /// Step of subqueries that name none: the global evaluation_interval.
+    pub default_step: Duration,
+    /// Memory of all queries together.
+    pub pool: Pool,
+    /// Share of `pool` one query may use, in bytes.
+    pub query_memory: u64,
+}
+
+/// When an expression is evaluated. Unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvalTime {
+    /// Once.
+    Instant(i64),
+    /// At `start`, `start + step`, … while <= `end`.
+    Range {
+        /// First evaluation.
+        start: i64,
+        /// Last possible evaluation.
+        end: i64,
+        /// Between evaluations, > 0.
+        step: i64,
+    },
+}
+
+/// Evaluates PromQL. One per process; cheap to share.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these settings.
+    pub fn new(options: EngineOptions) -> Self {
+        Engine { options }
+    }
+
+    /// Its settings.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// A control with the engine's timeout (or a shorter one asked for) and a query's share of memory.
+    pub fn control(&self, timeout: Option<Duration>) -> QueryControl {
+        let timeout = timeout.map_or(self.options.timeout, |asked| asked.min(self.options.timeout));
+        let pool = self.options.pool.child("query", self.options.query_memory);
+        QueryControl::new(pool, std::time::Instant::now().checked_add(timeout))
+    }
+
+    /// Evaluates `expr`, which was parsed and type-checked from `text`. Blocks; call it from a thread that
+    /// may. `lookback` overrides the engine's for this query.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub fn query(
+        &self,
+        source: &dyn SeriesSource,
+        text: &str,
+        expr: &Expr,
+        time: EvalTime,
+        lookback: Option<Duration>,
+        control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
+        let _ = (source, text, expr, time, lookback, control);
+        Err(QueryError::Execution("the engine is not built yet".to_owned()))
+    }
+}
