@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn refuses() {
-        for bad in ["", "5", "s", "1", "1.5h", "5m1h", "1m1m", "-5m", "5 m", "1H", "99999999999999999y", "300y"] {
+        for bad in
+            ["", "5", "s", "1", "1.5h", "5m1h", "1m1m", "-5m", "5 m", "1H", "99999999999999999y", "300y"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

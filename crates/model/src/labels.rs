@@ -192,7 +192,11 @@ impl fmt::Display for Labels {
                 f.write_str(", ")?;
             }
             first = false;
-            if is_legacy_label_name(n) { f.write_str(n)? } else { write_quoted(f, n)? }
+            if is_legacy_label_name(n) {
+                f.write_str(n)?
+            } else {
+                write_quoted(f, n)?
+            }
             f.write_str("=")?;
             write_quoted(f, v)?;
         }

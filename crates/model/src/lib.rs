@@ -29,7 +29,9 @@ pub use append::{AppendError, AppendReport, RejectReason, Sample, SampleSink, Se
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
 pub use memory::{Lease, OverBudget, Pool};
-pub use metadata::{MetricType, Metadata};
+pub use metadata::{Metadata, MetricType};
 pub use regex::GoRegex;
 pub use sample::{STALE_NAN_BITS, Samples, is_stale, stale_nan};
-pub use select::{Interrupt, QueryControl, SelectError, SelectRequest, SeriesCursor, SeriesSamples, SeriesSource};
+pub use select::{
+    Interrupt, QueryControl, SelectError, SelectRequest, SeriesCursor, SeriesSamples, SeriesSource,
+};

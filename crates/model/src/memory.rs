@@ -21,7 +21,9 @@ struct Inner {
 
 /// A pool had less left than was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{pool} would use more than its {limit} bytes of memory ({used} in use, {wanted} more wanted); narrow the request or raise --memory")]
+#[error(
+    "{pool} would use more than its {limit} bytes of memory ({used} in use, {wanted} more wanted); narrow the request or raise --memory"
+)]
 pub struct OverBudget {
     /// The pool that refused.
     pub pool: &'static str,

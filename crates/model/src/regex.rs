@@ -157,7 +157,8 @@ fn translate(source: &str) -> String {
             }
             '-' if in_class && after.starts_with('-') => out.push_str("\\-"),
             ']' if in_class => {
-                let posix = out.ends_with(':') && out.rfind("[:").is_some_and(|at| out.get(at + 2..).is_some_and(|s| !s.contains(']')));
+                let posix = out.ends_with(':')
+                    && out.rfind("[:").is_some_and(|at| out.get(at + 2..).is_some_and(|s| !s.contains(']')));
                 in_class = posix;
                 out.push(']');
             }
@@ -251,7 +252,10 @@ fn literals(hir: &Hir) -> Option<Vec<String>> {
                 if all.len() * tails.len() > MAX_ALTERNATIVES {
                     return None;
                 }
-                all = all.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect();
+                all = all
+                    .iter()
+                    .flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}")))
+                    .collect();
             }
             Some(all)
         }
