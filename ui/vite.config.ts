@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
-import { compressed } from './scripts/compressed';
-import { thirdPartyNotices } from './scripts/notices';
+import { compressed } from './scripts/compressed.ts';
+import { thirdPartyNotices } from './scripts/notices.ts';
 
 const local = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const empty = local('./src/viz/absent.ts');
