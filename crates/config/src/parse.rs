@@ -52,7 +52,7 @@ fn span_of(marker: &Marker) -> Span {
 /// The parser's message, or a clearer one for the commonest fault: a tab in the indentation.
 fn explain(text: &str, error: &saphyr_parser::ScanError) -> String {
     let line = error.marker().line();
-    let near = [line, line.saturating_sub(1)];
+    let near = [line, line + 1, line.saturating_sub(1)];
     for number in near {
         let content = text.lines().nth(number.saturating_sub(1)).unwrap_or("");
         let indent: String = content.chars().take_while(|c| c.is_whitespace()).collect();

@@ -56,11 +56,18 @@ fn check(text: &str, want: Expect) {
 fn reads_what_go_reads() {
     check(
         "jobs:\n- job_name: 1\n  scrape_interval: \"15s\"\n  sample_limit: 0x10\n  honor_labels: on\n  password: true\n  params: {a: [1, yes]}\n",
-        expect![[r#"Job { name: "1", interval: 15s, limit: 16, honor: true, password: <secret>, params: [("a", ["1", "yes"])] }"#]],
+        expect![[
+            r#"Job { name: "1", interval: 15s, limit: 16, honor: true, password: <secret>, params: [("a", ["1", "yes"])] }"#
+        ]],
     );
     check("", expect![]);
     check("jobs:\n", expect![]);
-    check("jobs: ~\n---\njobs: 5\n", expect!["warning: dir/jobs.yml:2:1: only the first document of the file is read: this one is ignored"]);
+    check(
+        "jobs: ~\n---\njobs: 5\n",
+        expect![
+            "warning: dir/jobs.yml:2:1: only the first document of the file is read: this one is ignored"
+        ],
+    );
 }
 
 #[test]
@@ -71,8 +78,14 @@ fn merges_and_aliases() {
             Job { name: "a", interval: 5s, limit: 4, honor: false, password: , params: [] }
             Job { name: "b", interval: 5s, limit: 3, honor: false, password: , params: [] }"#]],
     );
-    check("jobs:\n- <<: 5\n", expect!["dir/jobs.yml:2:7: a merge key (<<) wants a mapping or a list of mappings"]);
-    check("x-a: &a [*a]\n", expect!["dir/jobs.yml:1:10: this alias refers to itself or to an anchor that is too large"]);
+    check(
+        "jobs:\n- <<: 5\n",
+        expect!["dir/jobs.yml:2:7: a merge key (<<) wants a mapping or a list of mappings"],
+    );
+    check(
+        "x-a: &a [*a]\n",
+        expect!["dir/jobs.yml:1:10: this alias refers to itself or to an anchor that is too large"],
+    );
 }
 
 #[test]
@@ -90,21 +103,41 @@ fn names_every_fault_at_once() {
             dir/jobs.yml:8:3: jobs[2]: expected a mapping of keys to values, found "5"
             dir/jobs.yml:9:2: jobs[3]: empty or null item"#]],
     );
-    check("jobs: {}\n", expect!["dir/jobs.yml:1:7: jobs: expected a list (lines that begin with -), found a mapping"]);
-    check("jobs:\n- job_name: a\n  job_name: b\n", expect![[r#"dir/jobs.yml:3:3: the key "job_name" is already set in this mapping: remove one of them"#]]);
-    check("jobs:\n- job_name: a\n\tscrape_interval: 5s\n", expect!["dir/jobs.yml:2:13: invalid YAML: while scanning a plain scalar, found a tab"]);
-    check("jobs: [a\n", expect!["dir/jobs.yml:2:1: invalid YAML: while parsing a flow sequence, expected ',' or ']'"]);
-    check("jobs:\n- job_name: a\n  ? [x]\n  : 1\n", expect!["dir/jobs.yml:3:5: a key must be a text, not a list or a mapping"]);
+    check(
+        "jobs: {}\n",
+        expect!["dir/jobs.yml:1:7: jobs: expected a list (lines that begin with -), found a mapping"],
+    );
+    check(
+        "jobs:\n- job_name: a\n  job_name: b\n",
+        expect![[
+            r#"dir/jobs.yml:3:3: the key "job_name" is already set in this mapping: remove one of them"#
+        ]],
+    );
+    check(
+        "jobs:\n- job_name: a\n\tscrape_interval: 5s\n",
+        expect!["dir/jobs.yml:2:13: invalid YAML: while scanning a plain scalar, found a tab"],
+    );
+    check(
+        "jobs: [a\n",
+        expect!["dir/jobs.yml:2:1: invalid YAML: while parsing a flow sequence, expected ',' or ']'"],
+    );
+    check(
+        "jobs:\n- job_name: a\n  ? [x]\n  : 1\n",
+        expect!["dir/jobs.yml:3:5: a key must be a text, not a list or a mapping"],
+    );
 }
 
 #[test]
 fn unknown_keys_warn_once_or_refuse() {
     let text = "jobs:\n- job_name: a\n  scrape_intervall: 5s\n  api_version: v1\n  colour: red\n";
-    check(text, expect![[r#"
+    check(
+        text,
+        expect![[r#"
         Job { name: "a", interval: 60s, limit: 0, honor: false, password: , params: [] }
         warning: dir/jobs.yml:3:3: jobs[0].scrape_intervall: unknown key "scrape_intervall" is ignored: did you mean scrape_interval?
         warning: dir/jobs.yml:4:3: jobs[0].api_version: api_version is ignored: only v2 exists
-        warning: dir/jobs.yml:5:3: jobs[0].colour: unknown key "colour" is ignored"#]]);
+        warning: dir/jobs.yml:5:3: jobs[0].colour: unknown key "colour" is ignored"#]],
+    );
     let strict = expect![[r#"
         dir/jobs.yml:3:3: jobs[0].scrape_intervall: field scrape_intervall not found in jobs[0]: did you mean scrape_interval?
         dir/jobs.yml:5:3: jobs[0].colour: field colour not found in jobs[0]"#]];
@@ -212,5 +245,6 @@ fn prints_as_the_peers_do() {
         none: null
         empty_list: []
         secret: <secret>
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
