@@ -55,7 +55,12 @@ pub enum ExprKind {
     /// `(expr)[1h:5m]`.
     Subquery(Subquery),
     /// `-expr` or `+expr`.
-    Unary { negative: bool, expr: Box<Expr> },
+    Unary {
+        /// `-` instead of `+`.
+        negative: bool,
+        /// What the sign stands before.
+        expr: Box<Expr>,
+    },
     /// `a + on (x) b`.
     Binary(Box<Binary>),
     /// `sum by (x) (expr)`.
@@ -78,9 +83,9 @@ pub struct NumberLiteral {
 /// Chooses series by name and labels, at the evaluation time moved by `modifiers`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
-    /// The metric name in front of the braces, or quoted as their first item.
+    /// The metric name in front of the braces. A name quoted inside them is among the matchers only.
     pub name: Option<String>,
-    /// All conditions; includes `__name__="name"` when `name` is set.
+    /// All conditions; the last is `__name__="name"` when `name` is set.
     pub matchers: Vec<Matcher>,
     /// `offset` and `@`.
     pub modifiers: Modifiers,
@@ -95,6 +100,16 @@ pub enum Extended {
     Anchored,
     /// `smoothed`: values at the window's edges are interpolated.
     Smoothed,
+}
+
+impl Extended {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Extended::Anchored => "anchored",
+            Extended::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// `offset <duration>` and `@ <time>`.
@@ -164,7 +179,14 @@ pub enum DurationNode {
     /// `(d)`.
     Paren(Box<DurationNode>),
     /// `a + b`, with one of `+ - * / % ^`.
-    Binary { op: BinaryOp, left: Box<DurationNode>, right: Box<DurationNode> },
+    Binary {
+        /// The operator.
+        op: BinaryOp,
+        /// Left side.
+        left: Box<DurationNode>,
+        /// Right side.
+        right: Box<DurationNode>,
+    },
     /// `min_of(a, b)`.
     MinOf(Box<DurationNode>, Box<DurationNode>),
     /// `max_of(a, b)`.
