@@ -171,6 +171,8 @@ const tests = {
       await page.mouse.move(box.x + box.width * 0.9, box.y + box.height / 2);
       await page.mouse.move(box.x + box.width * 0.95, box.y + box.height / 2);
       await page.locator('.tooltip').waitFor();
+      await page.mouse.move(box.x + box.width * 0.96, box.y + box.height * 0.4);
+      await page.waitForFunction(() => document.querySelector('.tooltip').getBoundingClientRect().right <= innerWidth);
       await page.screenshot({ path: `${OUT}tooltip.png` });
       await page.mouse.down();
       await page.mouse.move(box.x + box.width * 0.5, box.y + box.height / 2, { steps: 5 });
@@ -271,7 +273,7 @@ const tests = {
   async 'the theme switch is remembered'() {
     await visit({ scheme: 'dark' }, async (page) => {
       await page.goto(`${url}rules`);
-      await page.getByRole('button', { name: /^Theme: as the system/ }).click();
+      await page.getByRole('button', { name: /^Theme: system/ }).click();
       await page.reload();
       await page.getByRole('button', { name: /^Theme: light/ }).waitFor();
       assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'light');

@@ -20,9 +20,9 @@ const ENTRIES: { page: string; text: string; icon: IconName }[] = [
   { page: 'rules', text: 'Rules', icon: 'rules' },
 ];
 const THEMES: Record<ThemeChoice, { next: ThemeChoice; icon: IconName; text: string }> = {
-  system: { next: 'light', icon: 'system', text: 'Theme: as the system' },
-  light: { next: 'dark', icon: 'sun', text: 'Theme: light' },
-  dark: { next: 'system', icon: 'moon', text: 'Theme: dark' },
+  system: { next: 'light', icon: 'system', text: 'System' },
+  light: { next: 'dark', icon: 'sun', text: 'Light' },
+  dark: { next: 'system', icon: 'moon', text: 'Dark' },
 };
 
 function pageFor(page: string, search: string): ReactNode {
@@ -71,9 +71,9 @@ export function App(): ReactNode {
           ))}
         </ul>
         <div className="nav-foot">
-          <button type="button" className="theme" title={`${THEMES[choice].text}. Click to change.`} aria-label={`${THEMES[choice].text}. Change.`} onClick={() => setTheme(THEMES[choice].next)}>
+          <button type="button" className="theme" title={`Theme: ${THEMES[choice].text.toLowerCase()}. Click to change.`} aria-label={`Theme: ${THEMES[choice].text.toLowerCase()}. Change.`} onClick={() => setTheme(THEMES[choice].next)}>
             <Icon name={THEMES[choice].icon} size={20} />
-            <span>{THEMES[choice].text.replace('Theme: ', '')}</span>
+            <span>{THEMES[choice].text}</span>
           </button>
           {config.version && <span className="version">{config.version}</span>}
         </div>

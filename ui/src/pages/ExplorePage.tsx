@@ -14,7 +14,8 @@ import { countText, plural } from '../viz/format';
 import { buildFrame } from '../viz/frame';
 import { Icon } from '../viz/icons';
 
-const TimeSeriesPanel = lazy(() => import('../panels/TimeSeriesPanel'));
+const loadGraph = () => import('../panels/TimeSeriesPanel');
+const TimeSeriesPanel = lazy(loadGraph);
 
 /** Lines drawn before the reader asks for more: beyond this a graph is slow and tells little. */
 const FIRST_SERIES = 100;
@@ -39,6 +40,9 @@ export default function ExplorePage({ page, search }: { page: string; search: st
   const [browsing, setBrowsing] = useState(false);
   const { run, loading } = useExplore(state, round);
   const written = useRef(search);
+
+  // The drawing code arrives while the first query is under way.
+  useEffect(() => void loadGraph().catch(() => undefined), []);
 
   // Back, forward and pasted links replace what is in the editors.
   useEffect(() => {
@@ -72,7 +76,7 @@ export default function ExplorePage({ page, search }: { page: string; search: st
     show({}, rest.length > 0 ? rest : drafted([{ expr: '', hidden: false }]));
   };
 
-  const start = drafts.every((row) => !row.expr.trim()) && state.rows.every((row) => !row.expr.trim());
+  const start = state.rows.every((row) => !row.expr.trim());
   return (
     <>
       <PageHead title="Explore">

@@ -93,9 +93,7 @@ function PoolCard({ pool, active, dropped, openDropped }: { pool: Pool; active: 
     <section className="card pool" data-testid="pool" aria-label={`Scrape pool ${pool.name}`}>
       <div className="card-head">
         <h2>{pool.name}</h2>
-        <Badge tone={tone}>
-          {up} / {pool.active.length} up
-        </Badge>
+        <Badge tone={tone}>{pool.active.length > 0 ? `${up} / ${pool.active.length} up` : 'none active'}</Badge>
       </div>
       {visible.map((target) => (
         <TargetLine key={`${target.scrapeUrl} ${JSON.stringify(target.labels)}`} target={target} />

@@ -91,7 +91,7 @@ function RuleLine({ rule, onSilence }: { rule: AlertingRule; onSilence: (labels:
         <div className="line-title">
           <strong>{rule.name}</strong>
           {active > 0 && <span className="muted">{plural(active, 'alert')}</span>}
-          <LabelList labels={rule.labels ?? {}} />
+          {rule.labels && Object.keys(rule.labels).length > 0 && <LabelList labels={rule.labels} />}
           <span className="spring" />
           <RunbookLink annotations={rule.alerts[0]?.annotations ?? annotations} />
         </div>

@@ -20,7 +20,7 @@ function quickName(seconds: number): string {
 
 export function rangeText(range: TimeRange, zone: 'browser' | 'utc'): string {
   const relative = relativeSeconds(range);
-  if (relative !== undefined) return QUICK.includes(relative) ? quickName(relative) : `Last ${formatDuration(relative)}`;
+  if (relative !== undefined) return relative % 60 === 0 ? quickName(relative) : `Last ${formatDuration(relative)}`;
   const named = NAMED.find(([, one]) => one.from === range.from && one.to === range.to);
   if (named) return named[0];
   return `${endText(range.from, zone)} – ${endText(range.to, zone)}`;
@@ -96,7 +96,7 @@ export function RangePicker({ range, onChange }: { range: TimeRange; onChange: (
         <button type="button" className="button" onClick={() => move(0.5)} title="Later by half the range" aria-label="Later by half the range">
           <Icon name="chevron" />
         </button>
-        <button type="button" className="button" onClick={zoomOut} title="Zoom out" aria-label="Zoom out">
+        <button type="button" className="button range-zoom" onClick={zoomOut} title="Zoom out" aria-label="Zoom out">
           <Icon name="zoomOut" />
         </button>
       </div>

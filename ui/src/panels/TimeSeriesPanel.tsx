@@ -7,8 +7,6 @@ import {
   AxisPlacement,
   chartTheme,
   DrawStyle,
-  formattedValueToString,
-  getValueFormat,
   HOVER_NEAREST_SERIES,
   LineInterpolation,
   PointVisibility,
@@ -33,9 +31,6 @@ interface Props {
 
 type Plot = Parameters<NonNullable<Parameters<UPlotConfigBuilder['addHook']>[1]>>[0];
 
-const axisFormat = getValueFormat('sishort');
-const axisText = (value: number, decimals?: number | null) => formattedValueToString(axisFormat(value, decimals)).trim();
-
 interface Drawing {
   theme: Theme;
   zone: Zone;
@@ -49,8 +44,10 @@ function plotConfig(frame: Frame, { theme, zone, stacked, range }: Drawing): UPl
   const builder = new UPlotConfigBuilder(zone);
   builder.addScale({ scaleKey: 'x', isTime: true, orientation: ScaleOrientation.Horizontal, direction: ScaleDirection.Right, range });
   builder.addAxis({ scaleKey: 'x', isTime: true, placement: AxisPlacement.Bottom, timeZone: zone, theme: look });
-  builder.addScale({ scaleKey: 'y', orientation: ScaleOrientation.Vertical, direction: ScaleDirection.Up });
-  builder.addAxis({ scaleKey: 'y', placement: AxisPlacement.Left, theme: look, formatValue: axisText });
+  // Areas mean something only from zero.
+  const softMin = stacked ? 0 : null;
+  builder.addScale({ scaleKey: 'y', orientation: ScaleOrientation.Vertical, direction: ScaleDirection.Up, softMin });
+  builder.addAxis({ scaleKey: 'y', placement: AxisPlacement.Left, theme: look, formatValue: numberText });
   builder.setCursor({ points: { one: true }, focus: { prox: 40 } });
   frame.columns.forEach((_, index) => {
     const lineColor = seriesColour(index, theme);
@@ -61,7 +58,6 @@ function plotConfig(frame: Frame, { theme, zone, stacked, range }: Drawing): UPl
       lineInterpolation: LineInterpolation.Linear,
       lineColor,
       lineWidth: frame.columns.length > 40 ? 1 : 1.5,
-      fillColor: lineColor,
       fillOpacity: stacked ? 28 : frame.columns.length === 1 ? 10 : 0,
       showPoints: PointVisibility.Auto,
       pointSize: 4,

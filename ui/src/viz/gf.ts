@@ -6,7 +6,7 @@ import type { ComponentProps } from 'react';
 import { createTheme, type GrafanaTheme2 } from '@grafana/data';
 import type { TooltipPlugin2 } from '@grafana/ui';
 
-export { ThemeContext, formattedValueToString, getValueFormat, type GrafanaTheme2 } from '@grafana/data';
+export { ThemeContext } from '@grafana/data';
 export {
   AxisPlacement,
   DrawStyle,
