@@ -210,27 +210,32 @@ impl TokenSource {
         Ok(Token { header: format!("{kind} {}", answer.access_token), secret, expires })
     }
 
-    async fn ask(&self, secret: &Secret, in_header: bool) -> Result<(http::StatusCode, Bytes), Failure> {
+    /// The fields of the token request; the client names itself in them when the header did not do.
+    fn form(&self, secret: &Secret, in_header: bool) -> String {
         let config = &self.config;
-        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
         if !config.scopes.is_empty() {
             form.append_pair("scope", &config.scopes.join(" "));
         }
-        for (name, value) in &config.endpoint_params {
-            form.append_pair(name, value);
-        }
+        form.extend_pairs(&config.endpoint_params);
         if !in_header {
             form.append_pair("client_id", &config.client_id);
             if !secret.is_empty() {
                 form.append_pair("client_secret", secret.expose());
             }
         }
+        form.finish()
+    }
+
+    async fn ask(&self, secret: &Secret, in_header: bool) -> Result<(http::StatusCode, Bytes), Failure> {
+        let config = &self.config;
         let mut request = Request::new(Method::POST, config.token_url.clone())
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-            .body(form.finish());
+            .body(self.form(secret, in_header));
         if in_header {
+            let encode =
+                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let value = sensitive(&basic(&encode(&config.client_id), &encode(secret.expose())));
             request =
                 request.header(header::AUTHORIZATION, value.unwrap_or_else(|| HeaderValue::from_static("")));
