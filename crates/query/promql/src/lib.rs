@@ -5,7 +5,17 @@
 //! operator must hold (groups, the one side of a join) is kept, and that memory comes from the query's
 //! share of the process-wide budget.
 
+mod annotations;
+mod execute;
+mod functions;
+mod operators;
+mod plan;
 mod result;
+mod row;
+mod run;
+mod steps;
+mod stream;
+pub mod testlang;
 
 pub use result::{QueryError, QueryResult, QueryStats, Value, VectorSample};
 
@@ -85,7 +95,16 @@ impl Engine {
         lookback: Option<Duration>,
         control: &QueryControl,
     ) -> Result<QueryResult, QueryError> {
-        let _ = (source, text, expr, time, lookback, control);
-        Err(QueryError::Execution("the engine is not built yet".to_owned()))
+        let lookback = lookback.unwrap_or(self.options.lookback);
+        let settings = execute::Settings {
+            lookback: milliseconds(lookback),
+            default_step: milliseconds(self.options.default_step),
+            max_samples: self.options.max_samples as u64,
+        };
+        execute::execute(source, text, expr, time, settings, control)
     }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

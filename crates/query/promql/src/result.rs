@@ -7,9 +7,9 @@ use novaobs_model::{Interrupt, Labels, OverBudget, SelectError, SeriesSamples};
 pub struct QueryResult {
     /// What it evaluated to.
     pub value: Value,
-    /// Texts after `PromQL warning: `, with position, sorted, unique.
+    /// Complete texts, `PromQL warning: … (line:column)`, sorted, unique.
     pub warnings: Vec<String>,
-    /// Texts after `PromQL info: `, with position, sorted, unique.
+    /// Complete texts, `PromQL info: … (line:column)`, sorted, unique.
     pub infos: Vec<String>,
     /// How much work it was.
     pub stats: QueryStats,
