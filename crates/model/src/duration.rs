@@ -12,6 +12,14 @@ pub enum DurationError {
     /// Not `<number><unit>` pairs with units in descending order.
     #[error("not a valid duration string: {0:?}")]
     Invalid(String),
+    /// A unit other than those of Prometheus.
+    #[error("unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// As written.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// More than a signed 64-bit count of nanoseconds (about 292 years).
     #[error("duration out of range")]
     OutOfRange,
@@ -47,13 +55,12 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
         let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let (_, length) = units.by_ref().find(|(name, _)| *name == unit).ok_or_else(invalid)?;
-        if number.is_empty() {
-            return Err(invalid());
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        if !UNITS.iter().any(|(name, _)| *name == unit) {
+            return Err(DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() });
         }
-        let number: u64 = number.parse().map_err(|_| DurationError::OutOfRange)?;
+        let (_, length) = units.by_ref().find(|(name, _)| *name == unit).ok_or_else(invalid)?;
         let part = number.checked_mul(*length).ok_or(DurationError::OutOfRange)?;
         total = total.checked_add(part).ok_or(DurationError::OutOfRange)?;
         rest = after;
@@ -64,8 +71,8 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(total))
 }
 
-/// Prints a duration as Prometheus does: units in descending order, years, weeks and days only when they
-/// divide exactly, zero as `0s`. Fractions of a millisecond are dropped.
+/// Prints a duration as Prometheus does: units in descending order, years and weeks only when they divide
+/// exactly (`90d` reads better than `12w6d`), zero as `0s`. Fractions of a millisecond are dropped.
 pub fn format(duration: Duration) -> String {
     format_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
@@ -78,8 +85,8 @@ pub fn format_ms(milliseconds: u64) -> String {
     let mut rest = milliseconds;
     let mut out = String::new();
     for (unit, length) in UNITS {
-        let exact_only = matches!(unit, "y" | "w" | "d");
-        if exact_only && rest % length != 0 {
+        let exact_only = matches!(unit, "y" | "w");
+        if exact_only && !rest.is_multiple_of(length) {
             continue;
         }
         if rest >= length {
@@ -108,8 +115,8 @@ mod tests {
         f("1d", 86_400_000, "1d");
         f("8d", 691_200_000, "8d");
         f("14d", 1_209_600_000, "2w");
-        f("25h", 90_000_000, "25h");
-        f("1y2w3d4h5m6s7ms", 33_019_506_007, "9172h5m6s7ms");
+        f("25h", 90_000_000, "1d1h");
+        f("1y2w3d4h5m6s7ms", 33_019_506_007, "382d4h5m6s7ms");
     }
 
     #[test]
@@ -119,5 +126,8 @@ mod tests {
         {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        let words = |text| parse(text).map_err(|error| error.to_string());
+        assert_eq!(words("5y1hs"), Err("unknown unit \"hs\" in duration \"5y1hs\"".to_owned()));
+        assert_eq!(words("1m1h"), Err("not a valid duration string: \"1m1h\"".to_owned()));
     }
 }

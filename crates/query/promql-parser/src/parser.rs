@@ -20,7 +20,7 @@ use crate::token::{Keyword, Token, TokenKind};
 
 /// Deepest nesting of parentheses, calls, aggregations and signs. Keeps the parser on its stack whatever
 /// the text; queries written by people or generators nest less than twenty deep.
-const MAX_NESTING: usize = 128;
+const MAX_NESTING: usize = 100;
 /// Deepest tree, chains of operators included (`a or b or c` leans to the left): all that walks a tree
 /// recursively relies on it.
 const MAX_HEIGHT: usize = 512;
@@ -93,16 +93,16 @@ impl<'a> Parser<'a> {
 
     /// An expression whose operators bind at least as tight as `loosest`.
     fn binary(&mut self, loosest: u8) -> Result<Tree> {
-        self.nested(|parser| {
-            let mut left = parser.unary()?;
-            while let TokenKind::Binary(op) = parser.peek()?.kind
-                && precedence(op) >= loosest
-            {
-                parser.take()?;
-                left = parser.right_side(left, op)?;
-            }
-            Ok(left)
-        })
+        self.descend()?;
+        let mut left = self.unary()?;
+        while let TokenKind::Binary(op) = self.peek()?.kind
+            && precedence(op) >= loosest
+        {
+            self.take()?;
+            left = self.right_side(left, op)?;
+        }
+        self.nesting -= 1;
+        Ok(left)
     }
 
     fn right_side(&mut self, left: Tree, op: BinaryOp) -> Result<Tree> {
@@ -135,7 +135,9 @@ impl<'a> Parser<'a> {
             let left = self.take_keyword(Keyword::GroupLeft)?;
             if left || self.take_keyword(Keyword::GroupRight)? {
                 matching.cardinality = if left { Cardinality::ManyToOne } else { Cardinality::OneToMany };
-                if self.peek()?.kind == TokenKind::ParenOpen {
+                // A parenthesis belongs to the modifier; without one the right side follows.
+                let next = self.peek()?.kind;
+                if next == TokenKind::ParenOpen || !may_start_expression(next) {
                     matching.include = self.labels()?;
                 }
             }
@@ -215,22 +217,9 @@ impl<'a> Parser<'a> {
     fn primary(&mut self) -> Result<Tree> {
         let token = self.peek()?;
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let (number, span) = self.number_literal()?;
-                self.grow(Expr { kind: ExprKind::Number(number), span }, 0)
-            }
-            TokenKind::String => {
-                self.take()?;
-                let text = literal::unquote(self.slice(token.span()));
-                self.grow(Expr { kind: ExprKind::String(text), span: token.span() }, 0)
-            }
-            TokenKind::ParenOpen => {
-                self.take()?;
-                let inner = self.binary(OR)?;
-                let close = self.expect(TokenKind::ParenClose)?;
-                let kind = ExprKind::Paren(Box::new(inner.expr));
-                self.grow(Expr { kind, span: token.start..close.end }, inner.height)
-            }
+            TokenKind::Number | TokenKind::Duration => self.number(),
+            TokenKind::String => self.string(),
+            TokenKind::ParenOpen => self.parenthesis(),
             TokenKind::BraceOpen => self.selector(None),
             TokenKind::Identifier | TokenKind::Preprocessor(_) => {
                 self.take()?;
@@ -255,6 +244,25 @@ impl<'a> Parser<'a> {
             }
             _ => Err(self.unexpected(token)),
         }
+    }
+
+    fn number(&mut self) -> Result<Tree> {
+        let (number, span) = self.number_literal()?;
+        self.grow(Expr { kind: ExprKind::Number(number), span }, 0)
+    }
+
+    fn string(&mut self) -> Result<Tree> {
+        let span = self.take()?.span();
+        let text = literal::unquote(self.slice(span.clone()));
+        self.grow(Expr { kind: ExprKind::String(text), span }, 0)
+    }
+
+    fn parenthesis(&mut self) -> Result<Tree> {
+        let start = self.take()?.start;
+        let inner = self.binary(OR)?;
+        self.expect(TokenKind::ParenClose)?;
+        let kind = ExprKind::Paren(Box::new(inner.expr));
+        self.grow(Expr { kind, span: start..self.last_end }, inner.height)
     }
 
     fn call(&mut self, name: Token) -> Result<Tree> {
@@ -296,40 +304,46 @@ impl<'a> Parser<'a> {
     }
 
     fn aggregate(&mut self, name: Token, op: AggregateOp) -> Result<Tree> {
-        let (grouping, args, height) = self.within("aggregation", "", |parser| {
-            let before = parser.grouping()?;
-            let (args, height) = parser.arguments()?;
-            Ok((before, args, height))
-        })?;
-        let grouping = match grouping {
-            Some(before) => Some(before),
-            None => self.grouping()?,
-        };
-        let (without, labels) = grouping.unwrap_or_default();
+        self.context.push(Context { rule: "aggregation", expected: "" });
+        let mut grouping = self.grouping()?;
+        let (args, height) = self.arguments()?;
+        self.context.pop();
+        if grouping.is_none() {
+            grouping = self.grouping()?;
+        }
         let span = name.start..self.last_end;
-        let mut args = args.into_iter();
+        let aggregate = self.aggregate_of(op, grouping.unwrap_or_default(), args, &span)?;
+        self.grow(Expr { kind: ExprKind::Aggregate(Box::new(aggregate)), span }, height)
+    }
+
+    fn aggregate_of(
+        &self,
+        op: AggregateOp,
+        (without, labels): (bool, Vec<String>),
+        args: Vec<Expr>,
+        span: &Span,
+    ) -> Result<Aggregate> {
+        let fail = |message: String| Err(self.error(span.clone(), message));
         let count = args.len();
         if count == 0 {
-            return Err(self.error(span, "no arguments for aggregate expression provided"));
+            return fail("no arguments for aggregate expression provided".to_owned());
         }
-        if matches!(op, AggregateOp::LimitK | AggregateOp::LimitRatio) && !self.options.experimental_functions
-        {
-            let message = format!(
+        let experimental = matches!(op, AggregateOp::LimitK | AggregateOp::LimitRatio);
+        if experimental && !self.options.experimental_functions {
+            return fail(format!(
                 "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
                 op.as_str()
-            );
-            return Err(self.error(span, message));
+            ));
         }
         let wanted = if op.has_param() { 2 } else { 1 };
+        let mut args = args.into_iter();
         let param = if op.has_param() { args.next() } else { None };
         let (Some(expr), None) = (args.next(), args.next()) else {
-            let message = format!(
+            return fail(format!(
                 "wrong number of arguments for aggregate expression provided, expected {wanted}, got {count}"
-            );
-            return Err(self.error(span, message));
+            ));
         };
-        let aggregate = Aggregate { op, expr, param, without, labels };
-        self.grow(Expr { kind: ExprKind::Aggregate(Box::new(aggregate)), span }, height)
+        Ok(Aggregate { op, expr, param, without, labels })
     }
 
     /// `by (a, b)` or `without (a, b)`, if there is one.
@@ -425,17 +439,14 @@ impl<'a> Parser<'a> {
         result
     }
 
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// One level deeper; whoever calls it comes back up, unless parsing fails altogether.
+    fn descend(&mut self) -> Result<()> {
         if self.nesting == MAX_NESTING {
-            let start = self.peek()?.span();
-            return Err(
-                self.error(start, format!("expression is nested more than {MAX_NESTING} levels deep"))
-            );
+            let span = self.peek()?.span();
+            return Err(self.error(span, format!("expression is nested more than {MAX_NESTING} levels deep")));
         }
         self.nesting += 1;
-        let result = parse(self);
-        self.nesting -= 1;
-        result
+        Ok(())
     }
 
     /// One more level on top of children of this height.

@@ -35,10 +35,10 @@ impl Parser<'_> {
             TokenKind::Binary(BinaryOp::Add | BinaryOp::Sub) => {
                 self.take()?;
                 let operand = self.peek()?.kind;
-                let part = if matches!(operand, TokenKind::Binary(_)) {
-                    self.duration(POWER)?
-                } else {
-                    self.duration_primary()?
+                let part = match operand {
+                    TokenKind::Number | TokenKind::Duration => self.duration_number(token.span())?,
+                    TokenKind::Binary(_) => self.duration(POWER)?,
+                    _ => self.duration_primary()?,
                 };
                 self.apply_sign(token, part).map(finish)
             }
@@ -47,21 +47,22 @@ impl Parser<'_> {
     }
 
     fn duration(&mut self, loosest: u8) -> Result<Part> {
-        self.nested(|parser| {
-            let mut left = parser.duration_unary()?;
-            loop {
-                let operator = parser.peek()?;
-                let TokenKind::Binary(op) = operator.kind else { return Ok(left) };
-                let arithmetic = matches!(precedence(op), SUM | PRODUCT | POWER) && op != BinaryOp::Atan2;
-                if !arithmetic || precedence(op) < loosest {
-                    return Ok(left);
-                }
-                parser.take()?;
-                let tightest = if op == BinaryOp::Pow { POWER } else { precedence(op) + 1 };
-                let right = parser.duration(tightest)?;
-                left = parser.duration_operation(left, operator, op, right)?;
+        self.descend()?;
+        let mut left = self.duration_unary()?;
+        loop {
+            let operator = self.peek()?;
+            let TokenKind::Binary(op) = operator.kind else { break };
+            let arithmetic = matches!(precedence(op), SUM | PRODUCT | POWER) && op != BinaryOp::Atan2;
+            if !arithmetic || precedence(op) < loosest {
+                break;
             }
-        })
+            self.take()?;
+            let tightest = if op == BinaryOp::Pow { POWER } else { precedence(op) + 1 };
+            let right = self.duration(tightest)?;
+            left = self.duration_operation(left, operator, op, right)?;
+        }
+        self.nesting -= 1;
+        Ok(left)
     }
 
     fn duration_operation(&self, left: Part, operator: Token, op: BinaryOp, right: Part) -> Result<Part> {
@@ -105,14 +106,7 @@ impl Parser<'_> {
     fn duration_primary(&mut self) -> Result<Part> {
         let token = self.peek()?;
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let (number, span) = self.number_literal()?;
-                // The peer counts nanoseconds in 64 bits.
-                if number.value.abs() > 9_223_372_036.854_775_8 {
-                    return Err(self.error(span, "duration out of range"));
-                }
-                Ok(Part { node: DurationNode::Number(number), span, height: 1 })
-            }
+            TokenKind::Number | TokenKind::Duration => self.duration_number(token.span()),
             TokenKind::Preprocessor(Preprocessor::Step) => self.duration_call(DurationNode::Step),
             TokenKind::Preprocessor(Preprocessor::Range) => self.duration_call(DurationNode::Range),
             TokenKind::Preprocessor(Preprocessor::MinOf) => self.duration_choice(DurationNode::MinOf),
@@ -131,6 +125,17 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected(token)),
         }
+    }
+
+    /// A plain number; one out of range is reported at `blame`.
+    fn duration_number(&mut self, blame: Span) -> Result<Part> {
+        // The peer counts nanoseconds in 64 bits.
+        const LIMIT: f64 = (1u64 << 63) as f64 / 1e9;
+        let (number, span) = self.number_literal()?;
+        if number.value.abs() > LIMIT {
+            return Err(self.error(blame, "duration out of range"));
+        }
+        Ok(Part { node: DurationNode::Number(number), span, height: 1 })
     }
 
     /// `step()` or `range()`.
