@@ -112,7 +112,7 @@ impl<'q> Planner<'q> {
     }
 
     fn binary(&self, binary: &'q Binary, span: &Span, timeline: Timeline) -> Result<Stream<'q>, QueryError> {
-        let Binary { op, left, right, return_bool, matching } = binary;
+        let Binary { op, left, right, matching, .. } = binary;
         match (left.value_type(), right.value_type()) {
             (ValueType::Scalar, _) => {
                 let scalar = self.scalar(left, timeline)?;
