@@ -165,7 +165,7 @@ pub fn map<'a, T>(
 /// let error = document.read(UnknownKeys::Warn, scheme).err().unwrap();
 /// assert_eq!(error.to_string(), r#"x.yml:1:1: unknown value "htpp": write one of http, https (did you mean http?)"#);
 /// ```
-pub fn one_of<'a, T: Clone>(values: &'static [(&'static str, T)]) -> impl Fn(&Cursor<'a>) -> Option<T> {
+pub fn one_of<T: Clone>(values: &'static [(&'static str, T)]) -> impl Fn(&Cursor<'_>) -> Option<T> {
     move |at| {
         let text = text(at)?;
         if let Some((_, value)) = values.iter().find(|(name, _)| *name == text) {

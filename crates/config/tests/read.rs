@@ -6,6 +6,7 @@ use expect_test::{Expect, expect};
 use novaobs_config::{Cursor, Document, Fields, Node, Secret, UnknownKeys, emit, value};
 
 #[derive(Debug)]
+#[expect(dead_code, reason = "only its debug form is looked at")]
 struct Job {
     name: String,
     interval: Duration,
@@ -97,7 +98,7 @@ fn names_every_fault_at_once() {
             dir/jobs.yml:3:20: jobs[0].scrape_interval: not a valid duration string: "15": write it with a unit, such as 15s
             dir/jobs.yml:4:17: jobs[0].sample_limit: expected a whole number, found the quoted text "5"
             dir/jobs.yml:5:3: jobs[1]: the key job_name is missing
-            dir/jobs.yml:5:20: jobs[1].scrape_interval: not a valid duration string: "1x": write numbers with units, largest first, such as 1h30m or 15s
+            dir/jobs.yml:5:20: jobs[1].scrape_interval: unknown unit "x" in duration "1x": write numbers with units, largest first, such as 1h30m or 15s
             dir/jobs.yml:6:17: jobs[1].honor_labels: expected true or false, found "maybe"
             dir/jobs.yml:7:15: jobs[1].params.a: expected a list (lines that begin with -), found a mapping
             dir/jobs.yml:8:3: jobs[2]: expected a mapping of keys to values, found "5"
@@ -115,7 +116,7 @@ fn names_every_fault_at_once() {
     );
     check(
         "jobs:\n- job_name: a\n\tscrape_interval: 5s\n",
-        expect!["dir/jobs.yml:2:13: invalid YAML: while scanning a plain scalar, found a tab"],
+        expect!["dir/jobs.yml:2:13: line 3 is indented with a tab: YAML wants spaces"],
     );
     check(
         "jobs: [a\n",
@@ -247,4 +248,29 @@ fn prints_as_the_peers_do() {
         secret: <secret>
     "#]]
     .assert_eq(&text);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_back(text in "[ -~\n\té\u{85}\u{feff}]{0,12}", key in "[a-z:#' ]{1,6}") {
+        let node = Fields::new()
+            .field(&key, &text)
+            .field("~list", &Node::sequence([Node::text(text.as_str()), Node::sequence([Node::text(text.as_str())])]))
+            .node();
+        let written = emit(&node);
+        let document = Document::parse("x.yml", &written).map_err(|e| proptest::test_runner::TestCaseError::fail(format!("{e}\n{written}")))?;
+        let read = |node: Option<&Node>| node.and_then(|n| match &n.value {
+            novaobs_config::Value::Scalar { text, .. } => Some(text.clone()),
+            _ => None,
+        });
+        proptest::prop_assert_eq!(read(document.root().get(&key)), Some(text.clone()), "{}", written);
+        let list = document.root().get("~list").unwrap();
+        let novaobs_config::Value::Sequence(items) = &list.value else { panic!("{written}") };
+        proptest::prop_assert_eq!(read(items.first()), Some(text), "{}", written);
+    }
+
+    #[test]
+    fn no_text_panics(text in "[-a-c:#&*<>|{}\\[\\]\n \t'\"?!,%@`~0-9.]{0,60}") {
+        let _ = Document::parse("x.yml", &text);
+    }
 }

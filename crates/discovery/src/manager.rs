@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub type Groups = Arc<Vec<Arc<TargetGroup>>>;
 pub struct Discovery {
     groups: watch::Receiver<Groups>,
     problems: Vec<String>,
+    /// What this job adds to the gauge of failed configs, taken back at the end.
+    failures: (IntGauge, i64),
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -63,6 +66,18 @@ impl Discovery {
     /// Starts the providers of a job inside the current tokio runtime. `name` says who asks (`scrape` or
     /// `notify`) and `job` for which job, both for metrics. Static groups are there at once.
     pub fn start(name: &str, job: &str, configs: &[SdConfig], metrics: &SdMetrics) -> Discovery {
+        Discovery::start_with_interval(name, job, configs, metrics, UPDATE_INTERVAL)
+    }
+
+    /// [`start`](Discovery::start) with another least time between two publications: tests do not want to
+    /// wait.
+    pub fn start_with_interval(
+        name: &str,
+        job: &str,
+        configs: &[SdConfig],
+        metrics: &SdMetrics,
+        interval: Duration,
+    ) -> Discovery {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (updates, received) = mpsc::channel(QUEUE);
@@ -105,8 +120,8 @@ impl Discovery {
                 .add(problems.len().try_into().unwrap_or(i64::MAX));
         }
         let (sender, groups) = watch::channel(merged.snapshot());
-        tasks.spawn(forward(merged, received, sender, stop.clone()));
-        Discovery { groups, problems, stop, tasks }
+        tasks.spawn(forward(merged, received, sender, interval, stop.clone()));
+        Discovery { groups, problems, failures: (failed, failures), stop, tasks }
     }
 
     /// What is found, now and later.
@@ -130,6 +145,7 @@ impl Discovery {
 impl Drop for Discovery {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.failures.0.sub(self.failures.1);
     }
 }
 
@@ -174,6 +190,7 @@ async fn forward(
     mut merged: Merged,
     mut received: mpsc::Receiver<Update>,
     sender: watch::Sender<Groups>,
+    interval: Duration,
     stop: CancellationToken,
 ) {
     let mut next_allowed: Option<Instant> = None;
@@ -194,7 +211,7 @@ async fn forward(
         if pending && next_allowed.is_none_or(|at| at <= now) {
             sender.send_replace(merged.snapshot());
             merged.metrics.sent_updates.with_label_values(&[&merged.name]).inc();
-            next_allowed = Some(now + UPDATE_INTERVAL);
+            next_allowed = Some(now + interval);
             pending = false;
         }
     }

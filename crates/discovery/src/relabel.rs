@@ -485,11 +485,11 @@ mod tests {
 
     #[test]
     fn hashmod_is_the_tail_of_md5() {
-        // md5("foo") = acbd18db4cc2f85cedef654fccc4a4d8: 0xedef654fccc4a4d8 mod 1000 = 17145136125033031896 mod 1000.
+        // md5("foo") = acbd18db4cc2f85cedef654fccc4a4d8: 0xedef654fccc4a4d8 mod 1000 = 17145033699835028696 mod 1000.
         check(
             &[("a", "foo")],
             "[{source_labels: [a], target_label: h, modulus: 1000, action: hashmod}]",
-            r#"{a="foo", h="896"}"#,
+            r#"{a="foo", h="696"}"#,
         );
         assert_eq!(hash("foo"), 0xedef_654f_ccc4_a4d8);
     }
@@ -539,20 +539,67 @@ mod tests {
     #[test]
     fn refuses() {
         let f = |text: &str, want: Expect| want.assert_eq(&rules(text).unwrap_err());
-        f("[{action: replace}]", expect![]);
-        f("[{action: hashmod, target_label: x}]", expect![]);
-        f("[{action: hashmod, modulus: 5}]", expect![]);
-        f("[{action: nope}]", expect![]);
-        f("[{action: labelmap, replacement: ''}]", expect![]);
-        f("[{action: labeldrop, source_labels: [a]}]", expect![]);
-        f("[{action: labelkeep, regex: x, modulus: 5}]", expect![]);
-        f("[{action: keepequal, source_labels: [a]}]", expect![]);
-        f("[{action: dropequal, source_labels: [a], target_label: b, regex: x}]", expect![]);
-        f("[{action: lowercase, source_labels: [a], target_label: b, replacement: x}]", expect![]);
-        f("[{regex: '(', target_label: a}]", expect![]);
-        f("[{source_labels: [''], target_label: a}]", expect![]);
-        f("[~]", expect![]);
-        f("[{taget_label: a, target_label: b}]", expect![]);
+        f(
+            "[{action: replace}]",
+            expect!["r.yml:1:2: [0]: relabel configuration for replace action requires 'target_label' value"],
+        );
+        f(
+            "[{action: hashmod, target_label: x}]",
+            expect!["r.yml:1:2: [0]: relabel configuration for hashmod requires non-zero modulus"],
+        );
+        f(
+            "[{action: hashmod, modulus: 5}]",
+            expect!["r.yml:1:2: [0]: relabel configuration for hashmod action requires 'target_label' value"],
+        );
+        f(
+            "[{action: nope}]",
+            expect![[
+                r#"r.yml:1:11: [0].action: unknown relabel action "nope": write one of replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase, uppercase"#
+            ]],
+        );
+        f(
+            "[{action: labelmap, replacement: ''}]",
+            expect![[r#"r.yml:1:34: [0].replacement: "" is invalid 'replacement' for labelmap action"#]],
+        );
+        f(
+            "[{action: labeldrop, source_labels: [a]}]",
+            expect!["r.yml:1:2: [0]: labeldrop action requires only 'regex', and no other fields"],
+        );
+        f(
+            "[{action: labelkeep, regex: x, modulus: 5}]",
+            expect!["r.yml:1:2: [0]: labelkeep action requires only 'regex', and no other fields"],
+        );
+        f(
+            "[{action: keepequal, source_labels: [a]}]",
+            expect![
+                "r.yml:1:2: [0]: relabel configuration for keepequal action requires 'target_label' value"
+            ],
+        );
+        f(
+            "[{action: dropequal, source_labels: [a], target_label: b, regex: x}]",
+            expect![
+                "r.yml:1:2: [0]: dropequal action requires only 'source_labels' and `target_label`, and no other fields"
+            ],
+        );
+        f(
+            "[{action: lowercase, source_labels: [a], target_label: b, replacement: x}]",
+            expect!["r.yml:1:72: [0].replacement: 'replacement' can not be set for lowercase action"],
+        );
+        f(
+            "[{regex: '(', target_label: a}]",
+            expect!["r.yml:1:10: [0].regex: error parsing regexp: unclosed group: `(`"],
+        );
+        f(
+            "[{source_labels: [''], target_label: a}]",
+            expect![[r#"r.yml:1:19: [0].source_labels[0]: "" is not a valid label name"#]],
+        );
+        f("[~]", expect!["r.yml:1:2: [0]: empty or null relabeling rule"]);
+        f(
+            "[{taget_label: a, target_label: b}]",
+            expect![
+                "r.yml:1:3: [0].taget_label: field taget_label not found in [0]: did you mean target_label?"
+            ],
+        );
     }
 
     proptest! {

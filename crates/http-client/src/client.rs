@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::config::HttpConfig;
-use crate::connect::{ConnectError, Connector, proxy_credentials};
+use crate::connect::{ConnectError, Connector, proxy_credentials, tls_reason};
 use crate::credentials::Credentials;
-use crate::error::{BuildError, Failure, RequestError};
+use crate::error::{BuildError, Failure, RequestError, io_text};
 use crate::proxy::ProxyRule;
 use crate::tls::Material;
 
@@ -380,7 +380,8 @@ fn broken_body(error: &hyper::Error) -> Failure {
         return Failure::Protocol("EOF".to_owned());
     }
     if let Some(io) = sources(error).find_map(|e| e.downcast_ref::<std::io::Error>()) {
-        return Failure::Protocol(format!("read: {}", crate::error::io_text(io)));
+        let tls = io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        return Failure::Protocol(if tls { tls_reason(io, "") } else { format!("read: {}", io_text(io)) });
     }
     if error.is_parse() {
         return Failure::Protocol(format!("malformed HTTP response: {error}"));

@@ -244,12 +244,15 @@ async fn handshake<S: AsyncRead + AsyncWrite + Send + Unpin>(
 }
 
 /// The commonest TLS failures in Go's words.
-fn tls_reason(error: &io::Error, name: &str) -> String {
+pub(crate) fn tls_reason(error: &io::Error, name: &str) -> String {
     use rustls::{CertificateError as Bad, Error, InvalidMessage};
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(bad)) => {
             let reason = match bad {
-                Bad::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+                // Another authority of the same name gives a bad signature.
+                Bad::UnknownIssuer | Bad::BadSignature => {
+                    "certificate signed by unknown authority".to_owned()
+                }
                 Bad::Expired
                 | Bad::ExpiredContext { .. }
                 | Bad::NotValidYet
@@ -266,10 +269,22 @@ fn tls_reason(error: &io::Error, name: &str) -> String {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             "http: server gave HTTP response to HTTPS client".to_owned()
         }
-        Some(Error::AlertReceived(alert)) => format!("remote error: tls: {alert:?}"),
+        Some(Error::AlertReceived(alert)) => format!("remote error: tls: {}", spaced(&format!("{alert:?}"))),
         Some(other) => format!("tls: {other}"),
         None => io_text(error),
     }
+}
+
+/// `CertificateRequired` as `certificate required`.
+fn spaced(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 impl Connection for Link {

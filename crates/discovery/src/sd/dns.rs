@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::ResolveHosts;
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Wire};
+use hickory_resolver::proto::{ProtoError, ProtoErrorKind};
+use hickory_resolver::{ResolveError, TokioResolver};
 use novaobs_config::{Cursor, Fields, Node, ToNode, value};
 use novaobs_model::Labels;
 
@@ -145,11 +147,21 @@ async fn look_up(config: &DnsSdConfig, resolver: &TokioResolver, name: &str) -> 
     let mut group = TargetGroup { source: name.to_owned(), ..TargetGroup::default() };
     let lookup = match resolver.lookup(name, kind).await {
         Ok(lookup) => lookup,
-        Err(error) if error.is_no_records_found() || error.is_nx_domain() => return Ok(group),
+        Err(error) if is_empty_answer(&error) => return Ok(group),
         Err(error) => return Err(format!("could not resolve {name:?}: {error}")),
     };
     group.targets = lookup.iter().filter_map(|record| target(record, name, config.port)).collect();
     Ok(group)
+}
+
+/// Whether the server said that there are no such records, as opposed to failing.
+fn is_empty_answer(error: &ResolveError) -> bool {
+    match error.proto().map(ProtoError::kind) {
+        Some(ProtoErrorKind::NoRecordsFound { response_code, .. }) => {
+            matches!(response_code, ResponseCode::NoError | ResponseCode::NXDomain)
+        }
+        _ => false,
+    }
 }
 
 /// The target of one record; records on the way to the answer (CNAME) are none.
@@ -179,4 +191,113 @@ fn target(record: &RData, name: &str, port: u16) -> Option<Labels> {
     };
     labels.push(("__address__", address));
     Some(Labels::from_pairs(labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::str::FromStr as _;
+
+    use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+    use hickory_resolver::name_server::TokioConnectionProvider;
+    use hickory_resolver::proto::op::{Message, MessageType};
+    use hickory_resolver::proto::rr::{Record, rdata};
+    use hickory_resolver::proto::xfer::Protocol;
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    /// A name server in this process with one zone, `test.`; `broken.test.` fails.
+    async fn name_server() -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+                let query = Message::from_vec(&buffer[..length]).unwrap();
+                let question = query.queries()[0].clone();
+                let name = question.name().clone();
+                let host = |text: &str| Name::from_str(text).unwrap();
+                let data: Vec<RData> = match (name.to_ascii().as_str(), question.query_type()) {
+                    ("svc.test.", Wire::SRV) => vec![
+                        RData::SRV(rdata::SRV::new(1, 1, 9100, host("a.test."))),
+                        RData::SRV(rdata::SRV::new(1, 1, 9200, host("b.test."))),
+                    ],
+                    ("a.test.", Wire::A) => vec![RData::A("10.0.0.1".parse().unwrap())],
+                    ("a.test.", Wire::AAAA) => vec![RData::AAAA("fd00::1".parse().unwrap())],
+                    ("test.", Wire::MX) => vec![RData::MX(rdata::MX::new(10, host("mail.test.")))],
+                    ("test.", Wire::NS) => vec![RData::NS(rdata::NS(host("ns.test.")))],
+                    _ => Vec::new(),
+                };
+                let mut answer = Message::new();
+                answer.set_id(query.id()).set_message_type(MessageType::Response).add_query(question);
+                answer.set_recursion_available(true);
+                answer.set_response_code(match name.to_ascii().as_str() {
+                    "gone.test." => ResponseCode::NXDomain,
+                    "broken.test." => ResponseCode::ServFail,
+                    _ => ResponseCode::NoError,
+                });
+                for record in data {
+                    answer.add_answer(Record::from_rdata(name.clone(), 30, record));
+                }
+                socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
+            }
+        });
+        address
+    }
+
+    async fn found(kind: RecordType, name: &str) -> String {
+        let address = name_server().await;
+        let mut servers = ResolverConfig::new();
+        servers.add_name_server(NameServerConfig::new(address, Protocol::Udp));
+        let mut builder = TokioResolver::builder_with_config(servers, TokioConnectionProvider::default());
+        builder.options_mut().attempts = 0;
+        let resolver = builder.build();
+        let config = DnsSdConfig {
+            names: vec![name.to_owned()],
+            kind,
+            port: 80,
+            refresh_interval: Duration::from_secs(30),
+        };
+        match look_up(&config, &resolver, name).await {
+            Ok(group) => {
+                let mut targets: Vec<String> = group.targets.iter().map(Labels::to_string).collect();
+                targets.sort_unstable();
+                format!("{}: {}", group.source, targets.join(" "))
+            }
+            Err(error) => error.split(": ").next().unwrap().to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn records_become_targets() {
+        assert_eq!(
+            found(RecordType::Srv, "svc.test").await,
+            r#"svc.test: {__address__="a.test:9100", __meta_dns_name="svc.test", __meta_dns_srv_record_port="9100", __meta_dns_srv_record_target="a.test."} {__address__="b.test:9200", __meta_dns_name="svc.test", __meta_dns_srv_record_port="9200", __meta_dns_srv_record_target="b.test."}"#
+        );
+        assert_eq!(
+            found(RecordType::A, "a.test").await,
+            r#"a.test: {__address__="10.0.0.1:80", __meta_dns_name="a.test"}"#
+        );
+        assert_eq!(
+            found(RecordType::Aaaa, "a.test").await,
+            r#"a.test: {__address__="[fd00::1]:80", __meta_dns_name="a.test"}"#
+        );
+        assert_eq!(
+            found(RecordType::Mx, "test").await,
+            r#"test: {__address__="mail.test:80", __meta_dns_mx_record_target="mail.test.", __meta_dns_name="test"}"#
+        );
+        assert_eq!(
+            found(RecordType::Ns, "test").await,
+            r#"test: {__address__="ns.test:80", __meta_dns_name="test", __meta_dns_ns_record_target="ns.test."}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn no_records_is_an_answer_and_a_failure_is_not() {
+        assert_eq!(found(RecordType::A, "none.test").await, "none.test: ");
+        assert_eq!(found(RecordType::A, "gone.test").await, "gone.test: ");
+        assert_eq!(found(RecordType::A, "broken.test").await, "could not resolve \"broken.test\"");
+    }
 }
