@@ -158,9 +158,21 @@ const tests = {
     });
   },
 
+  async 'a server that goes away leaves the old graph and says so'() {
+    await visit({ quiet: false }, async (page) => {
+      await page.goto(url + explore('vector(30)'));
+      await drawn(page);
+      await page.route('**/api/v1/query_range', (route) => route.abort());
+      await page.getByRole('button', { name: 'Refresh now' }).click();
+      await page.getByRole('alert').getByText('no answer from').waitFor();
+      await drawn(page);
+    });
+  },
+
   async 'legend isolates, drag zooms, back returns'() {
     await visit({}, async (page) => {
-      await page.goto(url + explore(CPU));
+      // Two lines across the whole range, however short the stored history is.
+      await page.goto(url + explore('time() % 60', '&g0.tab=graph&g0.range_input=5m&g1.expr=vector(30)'));
       await drawn(page);
       const names = page.locator('.legend-name');
       await names.nth(1).click();

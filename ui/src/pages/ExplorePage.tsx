@@ -19,6 +19,8 @@ const TimeSeriesPanel = lazy(loadGraph);
 
 /** Lines drawn before the reader asks for more: beyond this a graph is slow and tells little. */
 const FIRST_SERIES = 100;
+/** Lines drawn at most: each costs memory and time at every redraw. */
+const MOST_SERIES = 2000;
 const VIEWS: Choice<View>[] = [
   { value: 'graph', text: 'Graph' },
   { value: 'table', text: 'Table' },
@@ -197,9 +199,9 @@ function Graph({ run, stacked, onZoom, onTable }: { run: Run; stacked: boolean; 
   const [all, setAll] = useState(false);
   const frame = useMemo(() => {
     const answers = run.rows.flatMap((row, index) =>
-      row?.range?.data.resultType === 'matrix' ? [{ row: letterOf(index), series: row.range.data.result }] : [],
+      row?.range?.data.resultType === 'matrix' ? [{ row: letterOf(index), expr: row.expr, series: row.range.data.result }] : [],
     );
-    return buildFrame(answers, run.grid, all ? Infinity : FIRST_SERIES);
+    return buildFrame(answers, run.grid, all ? MOST_SERIES : FIRST_SERIES);
   }, [run, all]);
   const cut = frame.total - frame.columns.length;
   return (
@@ -207,9 +209,11 @@ function Graph({ run, stacked, onZoom, onTable }: { run: Run; stacked: boolean; 
       {cut > 0 && (
         <Notice tone="info">
           Drawing the first {countText(frame.columns.length)} of {countText(frame.total)} series.{' '}
-          <button type="button" className="textual" onClick={() => setAll(true)}>
-            Draw all
-          </button>{' '}
+          {!all && (
+            <button type="button" className="textual" onClick={() => setAll(true)}>
+              {frame.total > MOST_SERIES ? `Draw ${countText(MOST_SERIES)}` : 'Draw all'}
+            </button>
+          )}{' '}
           <button type="button" className="textual" onClick={onTable}>
             Show all in the table
           </button>

@@ -7,6 +7,8 @@ import { Empty, SearchBox } from './parts';
 
 /** Lines shown before the reader asks for the rest. */
 const FIRST_LINES = 200;
+/** Lines added by one press of "more". */
+const MORE_LINES = 1000;
 
 interface Line {
   labels: Labels;
@@ -77,7 +79,7 @@ export function ResultTable({ data }: { data: QueryData }): ReactNode {
   const { zone } = useSettings();
   const [filter, setFilter] = useState('');
   const [order, setOrder] = useState<Order>('server');
-  const [all, setAll] = useState(false);
+  const [limit, setLimit] = useState(FIRST_LINES);
   const lines = useMemo(() => linesOf(data, zone), [data, zone]);
   const shown = useMemo(() => {
     const wanted = filter.toLowerCase();
@@ -88,7 +90,7 @@ export function ResultTable({ data }: { data: QueryData }): ReactNode {
   }, [lines, filter, order]);
 
   if (lines.length === 0) return <Empty title="No data">Nothing matched at the end of this range. Check the label values, or look further back.</Empty>;
-  const visible = all ? shown : shown.slice(0, FIRST_LINES);
+  const visible = shown.slice(0, limit);
   return (
     <div className="results" data-testid="results">
       {lines.length > 8 && (
@@ -120,9 +122,16 @@ export function ResultTable({ data }: { data: QueryData }): ReactNode {
         </tbody>
       </table>
       {visible.length < shown.length && (
-        <button type="button" className="button more" onClick={() => setAll(true)}>
-          Show all {countText(shown.length)} lines
-        </button>
+        <>
+          {shown.length - visible.length > MORE_LINES && (
+            <button type="button" className="button more" onClick={() => setLimit(limit + MORE_LINES)}>
+              Show {countText(MORE_LINES)} more
+            </button>
+          )}
+          <button type="button" className="button more" onClick={() => setLimit(Infinity)}>
+            Show all {countText(shown.length)} lines
+          </button>
+        </>
       )}
     </div>
   );

@@ -48,7 +48,8 @@ function plotConfig(frame: Frame, { theme, zone, stacked, range }: Drawing): UPl
   const softMin = stacked ? 0 : null;
   builder.addScale({ scaleKey: 'y', orientation: ScaleOrientation.Vertical, direction: ScaleDirection.Up, softMin });
   builder.addAxis({ scaleKey: 'y', placement: AxisPlacement.Left, theme: look, formatValue: numberText });
-  builder.setCursor({ points: { one: true }, focus: { prox: 40 } });
+  // The tooltip names the nearest series however far the pointer is from its line.
+  builder.setCursor({ points: { one: true }, focus: { prox: 1e6 } });
   frame.columns.forEach((_, index) => {
     const lineColor = seriesColour(index, theme);
     builder.addSeries({
@@ -64,6 +65,7 @@ function plotConfig(frame: Frame, { theme, zone, stacked, range }: Drawing): UPl
       pointColor: lineColor,
       pointsFilter: (plot, seriesIdx) => lonelyPoints((plot.data[seriesIdx] ?? []) as (number | null)[]),
       spanNulls: false,
+      pxAlign: false,
     });
   });
   if (stacked) for (let index = 2; index <= frame.columns.length; index++) builder.addBand({ series: [index, index - 1] });
@@ -160,7 +162,7 @@ function PointTooltip({ frame, seriesIdx, index, theme, zone }: TooltipProps): R
       <div className="tooltip-time">{timeText(frame.times[index] ?? 0, zone)}</div>
       <div className="tooltip-value">
         <i className="swatch" style={{ background: seriesColour(seriesIdx - 1, theme) }} />
-        <span>{column.labels['__name__'] ?? (labels.length === 0 ? '{}' : '')}</span>
+        <span>{column.labels['__name__'] ?? (labels.length === 0 ? column.name : '')}</span>
         <b>{value}</b>
       </div>
       {labels.length > 0 && (

@@ -11,7 +11,7 @@ test('samples fall on the grid, gaps stay gaps, what cannot be drawn is counted'
     { metric: { __name__: 'b' }, values: [[110, '+Inf']] as [number, string][] },
     { metric: { __name__: 'h' }, histograms: [] },
   ];
-  const frame = buildFrame([{ row: 'A', series }], GRID, 10);
+  const frame = buildFrame([{ row: 'A', expr: 'a', series }], GRID, 10);
   expect(frame.times).toEqual([100000, 110000, 120000, 130000]);
   expect(frame.columns.map(({ values }) => values)).toEqual([
     [1, null, null, 4],
@@ -22,7 +22,7 @@ test('samples fall on the grid, gaps stay gaps, what cannot be drawn is counted'
 
 test('the cap cuts columns, not the count', () => {
   const series = Array.from({ length: 5 }, (_, index) => ({ metric: { i: String(index) }, values: [[100, '1']] as [number, string][] }));
-  const frame = buildFrame([{ row: 'A', series }, { row: 'B', series }], GRID, 7);
+  const frame = buildFrame([{ row: 'A', expr: 'a', series }, { row: 'B', expr: 'b', series }], GRID, 7);
   expect([frame.columns.length, frame.total]).toEqual([7, 10]);
   expect(new Set(frame.columns.map(({ key }) => key)).size).toBe(7);
 });

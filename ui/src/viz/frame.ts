@@ -30,7 +30,14 @@ export interface Frame {
   histograms: number;
 }
 
-function column(key: string, series: RangeSeries, grid: Grid, length: number): Column {
+/** One row's answer; its expression names a series that has no labels. */
+export interface RowSeries {
+  row: string;
+  expr: string;
+  series: RangeSeries[];
+}
+
+function column({ row, expr }: RowSeries, series: RangeSeries, grid: Grid, length: number): Column {
   const values: (number | null)[] = new Array<number | null>(length).fill(null);
   let odd = 0;
   for (const [time, text] of series.values ?? []) {
@@ -40,24 +47,25 @@ function column(key: string, series: RangeSeries, grid: Grid, length: number): C
     if (Number.isFinite(value)) values[index] = value;
     else odd += 1;
   }
-  return { key, name: seriesName(series.metric), labels: series.metric, values, odd };
+  const name = seriesName(series.metric);
+  return { key: `${row} ${name}`, name: name === '{}' ? expr : name, labels: series.metric, values, odd };
 }
 
 /** Lays the answers of several rows on their common grid; at most `cap` series, in the server's order. */
-export function buildFrame(answers: { row: string; series: RangeSeries[] }[], grid: Grid, cap: number): Frame {
+export function buildFrame(answers: RowSeries[], grid: Grid, cap: number): Frame {
   const length = Math.max(0, Math.floor((grid.end - grid.start) / grid.step + 1e-9) + 1);
   const times = Array.from({ length }, (_, index) => Math.round((grid.start + index * grid.step) * 1000));
   const columns: Column[] = [];
   let total = 0;
   let histograms = 0;
-  for (const { row, series } of answers) {
-    for (const one of series) {
+  for (const answer of answers) {
+    for (const one of answer.series) {
       if (!one.values?.length) {
         histograms += 1;
         continue;
       }
       total += 1;
-      if (columns.length < cap) columns.push(column(`${row} ${seriesName(one.metric)}`, one, grid, length));
+      if (columns.length < cap) columns.push(column(answer, one, grid, length));
     }
   }
   const oddSamples = columns.reduce((sum, one) => sum + one.odd, 0);
