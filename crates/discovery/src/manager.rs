@@ -113,12 +113,9 @@ impl Discovery {
                 }
             }
         }
-        if !problems.is_empty() {
-            metrics
-                .failed_configs
-                .with_label_values(&[name])
-                .add(problems.len().try_into().unwrap_or(i64::MAX));
-        }
+        let failed = metrics.failed_configs.with_label_values(&[name]);
+        let failures = i64::try_from(problems.len()).unwrap_or(i64::MAX);
+        failed.add(failures);
         let (sender, groups) = watch::channel(merged.snapshot());
         tasks.spawn(forward(merged, received, sender, interval, stop.clone()));
         Discovery { groups, problems, failures: (failed, failures), stop, tasks }

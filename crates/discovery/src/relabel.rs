@@ -587,7 +587,7 @@ mod tests {
         );
         f(
             "[{regex: '(', target_label: a}]",
-            expect!["r.yml:1:10: [0].regex: error parsing regexp: unclosed group: `(`"],
+            expect!["r.yml:1:10: [0].regex: error parsing regexp: missing closing ): `(`"],
         );
         f(
             "[{source_labels: [''], target_label: a}]",

@@ -1,6 +1,6 @@
 //! The http_config block: its keys, its rules, and how it is printed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use novaobs_config::{Cursor, Fields, Node, Secret, Section, ToNode, value};
 use url::Url;
@@ -311,7 +311,7 @@ fn read_headers(at: &Cursor<'_>) -> Option<Vec<Header>> {
     Some(headers)
 }
 
-fn is_set(path: &PathBuf) -> bool {
+fn is_set(path: &Path) -> bool {
     !path.as_os_str().is_empty()
 }
 
