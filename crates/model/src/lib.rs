@@ -14,6 +14,7 @@
 
 pub mod append;
 pub mod duration;
+mod go_syntax;
 mod invariant;
 #[doc(hidden)]
 pub use invariant::__invariant_broken;

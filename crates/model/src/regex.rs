@@ -41,10 +41,12 @@ impl GoRegex {
     /// # Errors
     /// [`RegexError`] when it is not a valid RE2 expression or is too large.
     pub fn new(source: &str) -> Result<Self, RegexError> {
+        crate::go_syntax::check(source).map_err(RegexError)?;
         let translated = translate(source);
         let anchored = format!("^(?s:{translated})$");
         let regex = RegexBuilder::new(&anchored)
             .size_limit(SIZE_LIMIT)
+            .octal(true)
             .build()
             .map_err(|error| RegexError(explain(&error, source)))?;
         Ok(GoRegex { source: source.to_owned(), shape: shape_of(&translated), regex })
@@ -131,8 +133,24 @@ fn translate(source: &str) -> String {
             '\\' => {
                 out.push('\\');
                 let escaped = after.chars().next();
+                if matches!(escaped, Some('<' | '>')) {
+                    out.pop(); // plain in RE2, the ends of a word in Rust
+                }
                 out.extend(escaped);
                 rest = after.get(escaped.map_or(0, char::len_utf8)..).unwrap_or("");
+                // The name or number in `\p{Greek}` and `\x{e9}`.
+                if matches!(escaped, Some('p' | 'P' | 'x'))
+                    && rest.starts_with('{')
+                    && let Some(end) = rest.find('}')
+                {
+                    let (braced, tail) = rest.split_at(end + 1);
+                    out.push_str(braced);
+                    rest = tail;
+                }
+                continue;
+            }
+            '(' if !in_class && after.starts_with("?)") => {
+                rest = after.get(2..).unwrap_or("");
                 continue;
             }
             '[' if !in_class => {
@@ -148,7 +166,14 @@ fn translate(source: &str) -> String {
                 }
                 continue;
             }
-            '[' if after.starts_with(':') => out.push('['),
+            '[' if after.starts_with(':') && after.contains(":]") => {
+                let end = after.find(":]").map_or(0, |at| at + 2);
+                let (name, tail) = after.split_at(end);
+                out.push('[');
+                out.push_str(name);
+                rest = tail;
+                continue;
+            }
             // Rust nests sets and knows &&, -- and ~~ inside them; RE2 takes these letters as they are.
             '[' => out.push_str("\\["),
             '&' | '~' if in_class => {
@@ -157,9 +182,7 @@ fn translate(source: &str) -> String {
             }
             '-' if in_class && after.starts_with('-') => out.push_str("\\-"),
             ']' if in_class => {
-                let posix = out.ends_with(':')
-                    && out.rfind("[:").is_some_and(|at| out.get(at + 2..).is_some_and(|s| !s.contains(']')));
-                in_class = posix;
+                in_class = false;
                 out.push(']');
             }
             '{' if !in_class && !opens_repetition(after) => out.push_str("\\{"),
@@ -295,12 +318,16 @@ mod tests {
         f("[a&&b]", &["a", "&", "b"], &["c"]);
         f("[[a]", &["[", "a"], &["b"]);
         f("a|b$", &["a", "b"], &["c"]);
+        f(r"\p{L}+\x{41}", &["éA"], &["1A", "é"]);
+        f(r"[:alpha:]\<", &["a<", ":<"], &["b<"]);
+        f("a(?)b", &["ab"], &["a"]);
     }
 
     #[test]
     fn refuses_with_the_expression_in_the_message() {
         let error = GoRegex::new("a(b").unwrap_err().to_string();
-        assert!(error.contains("unclosed group") && error.contains("`a(b`"), "{error}");
+        assert_eq!(error, "error parsing regexp: missing closing ): `a(b`");
+        assert!(GoRegex::new(")(").is_err(), "the anchors' group must not be closed from inside");
         assert!(GoRegex::new("(?=a)").is_err());
         assert!(GoRegex::new("((a{1000}){1000}){1000}").is_err());
     }
