@@ -167,7 +167,7 @@ fn length(item: &Value) -> Result<Value, String> {
         Value::String(text) => text.len(),
         Value::List(list) => list.items.len(),
         Value::Map(map) => map.entries.len(),
-        Value::Nil => return Err("len of nil pointer".to_owned()),
+        Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
         _ => return Err(format!("len of type {}", item.type_name())),
     };
     Ok(Value::Int(n as i64))

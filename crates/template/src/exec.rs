@@ -230,6 +230,7 @@ impl<'p> Run<'p> {
         body: &'p [Node],
     ) -> Result2<bool> {
         let two = pipe.variables.len() > 1;
+        let context = RangeContext(pipe);
         match value.plain() {
             Value::Nil => Ok(false),
             Value::Int(_) | Value::Duration(_) if two => {
@@ -237,7 +238,7 @@ impl<'p> Run<'p> {
                     "can't use {} to iterate over more than one variable",
                     crate::fmt::display(value)
                 );
-                self.fail(frame, pos, &RangeContext(pipe), &message)
+                self.fail(frame, context.pos(), &context, &message)
             }
             Value::Int(n) | Value::Duration(n) => {
                 for i in 0..n {
@@ -265,7 +266,7 @@ impl<'p> Run<'p> {
             }
             other => {
                 let message = format!("range can't iterate over {}", crate::fmt::display(&other));
-                self.fail(frame, pos, &RangeContext(pipe), &message)
+                self.fail(frame, context.pos(), &context, &message)
             }
         }
     }
@@ -668,11 +669,21 @@ fn assign<'t>(frame: &mut Frame<'t>, name: &'t str, value: &Value) {
     }
 }
 
-/// `range` errors quote the whole action; only its head is worth showing.
+/// What a `range` that cannot iterate is said to be at: the operand its value came from.
 struct RangeContext<'a>(&'a Pipe);
+
+impl RangeContext<'_> {
+    fn operand(&self) -> Option<&Operand> {
+        self.0.commands.last().and_then(|command| command.args.first())
+    }
+
+    fn pos(&self) -> Pos {
+        self.operand().map_or(self.0.pos, |operand| operand.pos)
+    }
+}
 
 impl std::fmt::Display for RangeContext<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
+        self.operand().map_or(Ok(()), |operand| write!(f, "{operand}"))
     }
 }

@@ -231,7 +231,7 @@ fn write_verb(out: &mut String, spec: &Spec, value: &Value) {
                 if i > 0 {
                     out.push(' ');
                 }
-                write_verb(out, spec, item);
+                write_item(out, spec, item);
             }
             out.push(']');
         }
@@ -243,7 +243,7 @@ fn write_verb(out: &mut String, spec: &Spec, value: &Value) {
                 }
                 write_verb(out, spec, &Value::from(key.as_str()));
                 out.push(':');
-                write_verb(out, spec, item);
+                write_item(out, spec, item);
             }
             out.push(']');
         }
@@ -261,6 +261,14 @@ fn write_verb(out: &mut String, spec: &Spec, value: &Value) {
             }
             (_, plain) => write_verb(out, spec, &plain),
         },
+    }
+}
+
+/// An element of a slice or map: one without a value prints as `<nil>` under every verb.
+fn write_item(out: &mut String, spec: &Spec, item: &Value) {
+    match item {
+        Value::Nil => out.push_str("<nil>"),
+        item => write_verb(out, spec, item),
     }
 }
 
