@@ -138,7 +138,7 @@ fn windows(run: &Run<'_>, mut vector: RangeVector<'_>) -> Result<Vec<SeriesSampl
 /// The samples inside of a window with the values at its edges.
 fn with_edges(times: &[i64], values: &[f64], start: i64, end: i64, kind: Extended) -> Samples {
     let mut samples = Samples::default();
-    if let Some(edges) = extended::edges(times, values, start, end, kind == Extended::Smoothed) {
+    if let Some(edges) = extended::edges((times, values), start, end, kind == Extended::Smoothed, false) {
         samples.push(start, edges.left);
         let inside = times.iter().zip(values).take(edges.between.end).skip(edges.between.start);
         inside.for_each(|(time, value)| samples.push(*time, *value));

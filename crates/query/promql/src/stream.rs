@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use novaobs_model::{Labels, Lease};
+use novaobs_model::labels::{go_quote, is_legacy_label_name};
+use novaobs_model::{Labels, Lease, METRIC_NAME};
 
 use crate::result::QueryError;
 use crate::row::Row;
@@ -115,6 +116,21 @@ impl UniqueCheck {
     }
 }
 
+/// The labels without what names the metric and its kind, which no longer hold once its values are
+/// computed with.
+pub(crate) fn drop_name(labels: &Labels) -> Labels {
+    labels.without(|name| matches!(name, METRIC_NAME | "__type__" | "__unit__"))
+}
+
+/// The labels as error texts show them: the name among the others.
+pub(crate) fn plain_text(labels: &Labels) -> String {
+    let pairs = labels.iter().map(|(name, value)| {
+        let name = if is_legacy_label_name(name) { name.to_owned() } else { go_quote(name) };
+        format!("{name}={}", go_quote(value))
+    });
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+}
+
 /// Which labels of a series tell its group or match.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {
@@ -131,7 +147,7 @@ impl Grouping {
     /// All but `names` and the metric name: `without (…)` and `ignoring (…)`.
     pub(crate) fn all_but(names: &[String]) -> Self {
         let mut names = names.to_vec();
-        names.push(novaobs_model::METRIC_NAME.to_owned());
+        names.push(METRIC_NAME.to_owned());
         Grouping::new(false, names)
     }
 
@@ -151,7 +167,7 @@ impl Grouping {
 
     /// Whether the metric name counts.
     pub(crate) fn keeps_metric_name(&self) -> bool {
-        self.keep && self.has(novaobs_model::METRIC_NAME)
+        self.keep && self.has(METRIC_NAME)
     }
 
     fn has(&self, name: &str) -> bool {

@@ -26,7 +26,19 @@ pub(crate) struct Edges {
 }
 
 /// Finds the edges of a window; `None` if no sample tells about it.
-pub(crate) fn edges(times: &[i64], values: &[f64], start: i64, end: i64, smoothed: bool) -> Option<Edges> {
+///
+/// Between a counter's samples with a reset in between it counts from zero.
+pub(crate) fn edges(
+    (times, values): (&[i64], &[f64]),
+    start: i64,
+    end: i64,
+    smoothed: bool,
+    counter: bool,
+) -> Option<Edges> {
+    let between_samples = |left: (i64, f64), right: (i64, f64), at: i64| {
+        let reset = counter && right.1 < left.1;
+        interpolate(if reset { (left.0, 0.0) } else { left }, right, at)
+    };
     let newest = times.len().checked_sub(1)?;
     let sample = |index: usize| Some((*times.get(index)?, *values.get(index)?));
     let earlier = times.get(..newest)?;
@@ -37,11 +49,11 @@ pub(crate) fn edges(times: &[i64], values: &[f64], start: i64, end: i64, smoothe
         return None;
     }
     let left = match sample(first + 1) {
-        Some(next) if smoothed && first_sample.0 < start => interpolate(first_sample, next, start),
+        Some(next) if smoothed && first_sample.0 < start => between_samples(first_sample, next, start),
         _ => first_sample.1,
     };
     let right = match last.checked_sub(1).and_then(sample) {
-        Some(before) if smoothed && last_sample.0 > end => interpolate(before, last_sample, end),
+        Some(before) if smoothed && last_sample.0 > end => between_samples(before, last_sample, end),
         _ => last_sample.1,
     };
     first += usize::from(first_sample.0 <= start);
@@ -52,7 +64,7 @@ pub(crate) fn edges(times: &[i64], values: &[f64], start: i64, end: i64, smoothe
 impl RangeFunction for Extended {
     fn value(&mut self, window: &Window<'_>) -> Result<Option<f64>, QueryError> {
         let (times, values) = (window.times(), window.values());
-        let Some(edges) = edges(times, values, window.start, window.end, self.smoothed) else {
+        let Some(edges) = edges((times, values), window.start, window.end, self.smoothed, self.counter) else {
             return Ok(None);
         };
         let mut result = edges.right - edges.left;

@@ -3,7 +3,7 @@
 use crate::result::QueryError;
 use crate::row::Row;
 use crate::run::{Run, Tally};
-use crate::stream::{Operator, Stream, UniqueCheck};
+use crate::stream::{Operator, drop_name, Stream, UniqueCheck};
 
 /// Changes the values of rows in place; it may also remove steps.
 pub(crate) type Change<'q> = Box<dyn FnMut(&mut Row) + 'q>;
@@ -38,7 +38,7 @@ impl Operator for Elementwise<'_> {
                 continue;
             }
             if !self.keep_name {
-                row.labels = row.labels.without_name();
+                row.labels = drop_name(&row.labels);
             }
             if let Some(unique) = &mut self.unique {
                 unique.admit(row)?;

@@ -11,7 +11,7 @@ use crate::functions::buckets::{self, Bucket};
 use crate::result::QueryError;
 use crate::row::{Column, Row, Timeline};
 use crate::run::{Run, Tally};
-use crate::stream::{Operator, Stream, UniqueCheck};
+use crate::stream::{Operator, drop_name, Stream, UniqueCheck};
 
 /// The label of a bucket's upper bound.
 const BUCKET_LABEL: &str = "le";
@@ -87,7 +87,7 @@ impl<'q> HistogramCall<'q> {
     }
 
     fn answer(&mut self, histogram: &Histogram) {
-        let labels = histogram.labels.without_name();
+        let labels = drop_name(&histogram.labels);
         match &self.question {
             Question::Quantile(q) => {
                 let row = self.quantile_row(histogram, labels, q);

@@ -11,7 +11,7 @@ use crate::result::QueryError;
 use crate::row::{Row, Timeline};
 use crate::run::{Run, Tally};
 use crate::steps::Steps;
-use crate::stream::{Names, Operator, Stream, UniqueCheck, UniqueScope};
+use crate::stream::{Names, Operator, Stream, UniqueCheck, UniqueScope, plain_text};
 
 /// The labels that say which series an info series is about.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -142,9 +142,10 @@ impl<'q> Info<'q> {
                         let existing = infos.get(existing).map(|row| &row.labels).unwrap_or(&info.labels);
                         let milliseconds = (time * 1000.0).round() as i64;
                         return Err(QueryError::Execution(format!(
-                            "found duplicate series for info metric: existing {existing} @ {milliseconds}, \
+                            "found duplicate series for info metric: existing {} @ {milliseconds}, \
                              new {} @ {milliseconds}",
-                            info.labels
+                            plain_text(existing),
+                            plain_text(&info.labels)
                         )));
                     }
                     _ => *slot = Some((position, time)),

@@ -13,7 +13,7 @@ use crate::result::QueryError;
 use crate::row::{Row, Timeline};
 use crate::run::{Run, Tally};
 use crate::steps::Steps;
-use crate::stream::{Grouping, Names, Operator, SAME_LABELSET, Stream};
+use crate::stream::{Grouping, Names, Operator, SAME_LABELSET, Stream, drop_name, plain_text};
 
 /// The rows of the one side that share a signature, no two of them present at the same step.
 struct Group {
@@ -128,10 +128,10 @@ impl<'q> Join<'q> {
         Ok(Stream::new(join, names).fragmented(check_results))
     }
 
-    /// The value of a missing sample on the one side and on the many side.
+    /// The value of a missing sample on the one side and on the many side. With group_right the peer takes
+    /// the left value for the right side and the other way round.
     fn fills(&self) -> (Option<f64>, Option<f64>) {
-        let Matching { fill_left, fill_right, .. } = *self.matching;
-        if self.swapped { (fill_left, fill_right) } else { (fill_right, fill_left) }
+        (self.matching.fill_right, self.matching.fill_left)
     }
 
     fn hold_one_side(&mut self) -> Result<(), QueryError> {
@@ -182,12 +182,12 @@ impl<'q> Join<'q> {
             return Ok(());
         };
         let side = if self.swapped { "left" } else { "right" };
-        let mut texts = [duplicate.labels.0.to_string(), duplicate.labels.1.to_string()];
+        let mut texts = [plain_text(&duplicate.labels.0), plain_text(&duplicate.labels.1)];
         texts.sort_unstable();
         Err(QueryError::Execution(format!(
             "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}];\
              many-to-many matching not allowed: matching labels must be unique on one side",
-            duplicate.group,
+            plain_text(&duplicate.group),
             texts.join(", "),
         )))
     }
@@ -292,10 +292,11 @@ impl<'q> Join<'q> {
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
         let Matching { cardinality, on, labels, include, .. } = self.matching;
         let drops_name = binary::drops_name(self.op, self.return_bool);
-        let base = many.without(|name| {
-            let removed = *cardinality == Cardinality::OneToOne && labels.iter().any(|l| l == name) != *on;
-            removed || (drops_name && name == METRIC_NAME)
-        });
+        let named = if drops_name { drop_name(many) } else { many.clone() };
+        let base = match cardinality {
+            Cardinality::OneToOne => named.without(|name| labels.iter().any(|l| l == name) != *on),
+            _ => named,
+        };
         if include.is_empty() {
             return base;
         }

@@ -6,7 +6,7 @@ use super::feed::Feed;
 use crate::result::QueryError;
 use crate::row::{Row, Timeline};
 use crate::run::{Run, Tally};
-use crate::stream::{Operator, UniqueCheck};
+use crate::stream::{Operator, drop_name, UniqueCheck};
 
 /// Where the windows of a range selector or subquery lie.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,7 @@ impl Operator for RangeCall<'_> {
             }
             self.function.finish(&self.series);
             let labels: &Labels = &self.series.labels;
-            row.labels = if self.keep_name { labels.clone() } else { labels.without_name() };
+            row.labels = if self.keep_name { labels.clone() } else { drop_name(labels) };
             if let Some(unique) = &mut self.unique {
                 unique.admit(row)?;
             }

@@ -23,6 +23,9 @@ pub enum SeriesError {
 /// [`SeriesError`].
 pub fn parse_series(line: &str) -> Result<SeriesValues, SeriesError> {
     let (labels, values) = split_labels(line);
+    if labels.ends_with("@st") || values.starts_with("@st") {
+        return Err(SeriesError::Unsupported);
+    }
     let matchers = novaobs_promql_parser::parse_selector(labels)
         .map_err(|error| SeriesError::Syntax(format!("{labels}: {error}")))?;
     if let Some(other) = matchers.iter().find(|matcher| matcher.op != MatchOp::Equal) {
