@@ -1,4 +1,5 @@
 //! Text in, text out: what a reader sees of a document, and what it says about a faulty one.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, in its helpers too
 
 use std::time::Duration;
 

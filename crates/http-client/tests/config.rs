@@ -1,4 +1,5 @@
 //! http_config blocks: what is refused, each fixture with one fault, and how a block is printed.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, in its helpers too
 
 use expect_test::{Expect, expect};
 use novaobs_config::{Document, ToNode as _, UnknownKeys, emit};
