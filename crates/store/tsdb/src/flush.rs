@@ -83,15 +83,22 @@ impl Store {
     /// segment that is still needed names their slots.
     fn drop_idle(&self, writer: &mut crate::store::Writer, buffers: &Buffers) -> io::Result<()> {
         let newest = writer.newest;
+        let sealed_generation = std::mem::replace(&mut writer.sealed_generation, writer.next_generation);
         let window = self.settings.read().out_of_order_window_ms();
         let idle = |tail: &Tail| {
+            if tail.time == Tail::NONE {
+                return false;
+            }
             let ended = is_stale(f64::from_bits(tail.bits));
             let patience = if ended && window == 0 { ENDED_MS } else { IDLE_MS.max(window) };
-            tail.generation > 0 && newest.saturating_sub(tail.time) > patience
+            newest.saturating_sub(tail.time) > patience
         };
+        // A series that was created before the last seal and still has no sample is not coming either.
+        let never_came = |tail: &Tail| tail.time == Tail::NONE && tail.generation < sealed_generation;
         let gone: Vec<u32> = (0u32..)
             .zip(&writer.tails)
-            .filter(|(slot, tail)| idle(tail) && tail.time != Tail::NONE && buffers.get(*slot).is_none())
+            .filter(|(slot, tail)| tail.generation > 0 && buffers.get(*slot).is_none())
+            .filter(|(_, tail)| never_came(tail) || idle(tail))
             .map(|(slot, _)| slot)
             .collect();
         if gone.is_empty() {

@@ -53,3 +53,8 @@ pub(crate) const CHECK_AT_OPEN_BYTES: u64 = 64 << 20;
 pub(crate) const SERIES_BYTES: u64 = 200;
 /// Memory assumed for a sample in the head.
 pub(crate) const SAMPLE_BYTES: u64 = 14;
+
+/// The folder's lock is tried this often before another process is said to have it.
+pub(crate) const LOCK_ATTEMPTS: u32 = 10;
+/// Between two attempts.
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(50);

@@ -100,7 +100,7 @@ impl Sources {
     /// Goes to the next series.
     pub(crate) fn advance(&mut self, control: &QueryControl) -> Result<Option<&Labels>, SelectError> {
         self.steps += 1;
-        if self.steps % CHECK_EVERY == 0 {
+        if self.steps.is_multiple_of(CHECK_EVERY) {
             control.check()?;
         }
         if let Some(current) = self.current.take() {
@@ -153,7 +153,7 @@ impl HeadSource {
         let present = slots.iter().filter(|slot| buffers.iter().any(|b| b.get(*slot).is_some_and(in_range)));
         let mut series = Vec::new();
         for (count, slot) in present.enumerate() {
-            if count % CHECK_EVERY == 0 {
+            if count.is_multiple_of(CHECK_EVERY) {
                 control.check()?;
             }
             let labels = index.labels(slot);

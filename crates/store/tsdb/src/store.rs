@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::catalog::{Catalog, Opened};
 use crate::head::buffers::{Buffers, Samplings};
 use crate::head::index::SeriesIndex;
-use crate::limits::{CHECK_AT_OPEN_BYTES, SAMPLE_BYTES, SERIES_BYTES};
+use crate::limits::{CHECK_AT_OPEN_BYTES, LOCK_ATTEMPTS, LOCK_PAUSE, SAMPLE_BYTES, SERIES_BYTES};
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::names::{self, Name};
@@ -78,6 +78,8 @@ pub(crate) struct Writer {
     pub(crate) failing: Option<String>,
     pub(crate) closed: bool,
     pub(crate) sealed_at: Instant,
+    /// `next_generation` at the last seal.
+    pub(crate) sealed_generation: u32,
     /// Buffers of one append, kept for the next.
     pub(crate) batch: Vec<Logged>,
     pub(crate) undo: Vec<(u32, Tail)>,
@@ -151,6 +153,7 @@ impl Store {
                 failing: None,
                 closed: false,
                 sealed_at: Instant::now(),
+                sealed_generation: 0,
                 batch: Vec::new(),
                 undo: Vec::new(),
             }),
@@ -254,13 +257,18 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join(names::LOCK);
     let io = |source| OpenError::Io { folder: folder.to_owned(), what: "open its lock file", source };
     let file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked { folder: folder.to_owned() }),
-        Err(fs::TryLockError::Error(source)) => {
-            Err(OpenError::Io { folder: folder.to_owned(), what: "lock it", source })
+    // A child process that is just being started holds a copy of this process's locks for an instant.
+    for attempt in 1.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(fs::TryLockError::WouldBlock) if attempt < LOCK_ATTEMPTS => std::thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: folder.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => {
+                return Err(OpenError::Io { folder: folder.to_owned(), what: "lock it", source });
+            }
         }
     }
+    Ok(file)
 }
 
 /// Lists the folder's files and removes half-written ones.

@@ -1,4 +1,12 @@
 //! Random histories of the store against a map in memory: appends, flushes, merges, crashes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
+
 mod support;
 
 use proptest::prelude::*;

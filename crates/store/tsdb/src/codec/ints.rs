@@ -162,14 +162,14 @@ impl Packing {
     /// The cheapest base and width. The base is the smallest number, or the fourth smallest so that a
     /// counter's reset does not widen its whole block.
     fn choose(block: &[i64]) -> Packing {
-        let mut sorted = [0i64; BLOCK];
-        let Some(sorted) = sorted.get_mut(..block.len()) else {
-            return Packing { base: 0, width: 64, outliers: 0, size: usize::MAX };
-        };
-        sorted.copy_from_slice(block);
         let lowest = block.iter().copied().min().unwrap_or(0);
         let mut best = Packing::with_base(block, lowest);
-        if block.len() > 16 && best.width > 0 {
+        let mut sorted = [0i64; BLOCK];
+        if let Some(sorted) = sorted.get_mut(..block.len())
+            && block.len() > 16
+            && best.width > 0
+        {
+            sorted.copy_from_slice(block);
             let (_, fourth, _) = sorted.select_nth_unstable(3);
             if *fourth != lowest {
                 let other = Packing::with_base(block, *fourth);
@@ -189,22 +189,27 @@ impl Packing {
                 *slot += 1;
             }
         }
-        let present =
-            || lengths.iter().zip(0u32..).filter(|(n, _)| **n > 0).map(|(n, bits)| (bits, *n as usize));
+        // The lengths that occur, longest first: few, so that trying each as the width is cheap.
+        let mut present = [(0u32, 0usize); 65];
+        let mut kinds = 0;
+        for (bits, n) in (0..65u32).zip(lengths).rev().filter(|(_, n)| *n > 0) {
+            if let Some(place) = present.get_mut(kinds) {
+                *place = (bits, n as usize);
+                kinds += 1;
+            }
+        }
         let header = 1 + uint_len(super::bytes::zigzag(base));
         let mut best = Packing { base, width: 64, outliers: 0, size: usize::MAX };
-        for (width, _) in present() {
-            let mut outliers = 0;
-            let mut aside = 0;
-            for (bits, n) in present().filter(|(bits, _)| *bits > width) {
-                outliers += n;
-                aside += n * (1 + (bits - width).div_ceil(7) as usize);
-            }
-            let size =
-                header + (block.len() * width as usize).div_ceil(8) + aside + usize::from(outliers > 0);
+        let mut outliers = 0;
+        for (place, (width, n)) in present.iter().take(kinds).enumerate() {
+            let longer = present.iter().take(place);
+            let aside: usize = longer.map(|(bits, n)| n * (1 + (bits - width).div_ceil(7) as usize)).sum();
+            let packed = (block.len() * *width as usize).div_ceil(8);
+            let size = header + packed + aside + usize::from(outliers > 0);
             if size < best.size {
-                best = Packing { base, width, outliers, size };
+                best = Packing { base, width: *width, outliers, size };
             }
+            outliers += n;
         }
         best
     }

@@ -27,7 +27,7 @@ impl TimeStreams {
         ints::encode(times, &mut body);
         put_uint(out, times.len() as u64);
         put_uint(out, body.len() as u64);
-        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        out.extend_from_slice(&checksum_of(times.len(), &body).to_le_bytes());
         out.append(&mut body);
         self.offsets.insert(xxh3_128(&self.bytes), offset);
         self.find(times);
@@ -108,6 +108,11 @@ impl PageTable {
         (body.checked_add(end)? == page.len()).then_some(PageTable { streams, rows })
     }
 
+    /// The offsets of all streams of times the page refers to.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = u64> {
+        self.streams.iter().copied()
+    }
+
     /// The offset of a series' times and the place of its values; `Some(None)` when it has no samples
     /// here, `None` when the table is wrong.
     pub(crate) fn row(&self, series: usize) -> Option<Option<(u64, std::ops::Range<usize>)>> {
@@ -119,15 +124,33 @@ impl PageTable {
     }
 }
 
-/// Reads the stream of times at the start of `bytes`, appending it to `out`.
-pub(crate) fn decode_times(bytes: &[u8], out: &mut Vec<i64>) -> Option<()> {
-    let mut reader = Reader::new(bytes);
-    let count = usize::try_from(reader.uint()?).ok()?;
-    let length = usize::try_from(reader.uint()?).ok()?;
-    let checksum = reader.u32()?;
-    let body = reader.take(length)?;
-    if crc32fast::hash(body) != checksum {
-        return None;
+/// A stream of times whose checksum holds.
+pub(crate) struct Times<'a> {
+    count: usize,
+    body: &'a [u8],
+}
+
+impl<'a> Times<'a> {
+    /// The stream at the start of `bytes`.
+    pub(crate) fn open(bytes: &'a [u8]) -> Option<Times<'a>> {
+        let mut reader = Reader::new(bytes);
+        let count = usize::try_from(reader.uint()?).ok()?;
+        let length = usize::try_from(reader.uint()?).ok()?;
+        let checksum = reader.u32()?;
+        let body = reader.take(length)?;
+        (checksum_of(count, body) == checksum).then_some(Times { count, body })
     }
-    ints::decode(&mut Reader::new(body), count, out)
+
+    /// Appends the times to `out`.
+    pub(crate) fn decode(&self, out: &mut Vec<i64>) -> Option<()> {
+        ints::decode(&mut Reader::new(self.body), self.count, out)
+    }
+}
+
+/// Covers the count too.
+fn checksum_of(count: usize, body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&(count as u64).to_le_bytes());
+    hasher.update(body);
+    hasher.finalize()
 }

@@ -1,7 +1,7 @@
 //! An open part: the mapped file, its checks, and reading samples from its pages.
 #![expect(unsafe_code, reason = "a memory-mapped file: see `map`")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,11 @@ use memmap2::Mmap;
 use novaobs_model::Samples;
 
 use super::index::{Page, PartIndex};
-use super::page::{PageTable, decode_times};
+use super::page::{PageTable, Times};
 use super::{FOOTER_BYTES, Footer, MAGIC};
 use crate::codec::values;
+
+const BAD_TIMES: &str = "a stream of times does not match its checksum";
 
 /// A part that cannot be read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -144,13 +146,23 @@ impl Part {
     /// Checks all of the part.
     pub(crate) fn check(&self) -> Result<(), Damaged> {
         let index = self.index()?;
+        let mut checked = HashSet::new();
         for number in 0..index.groups() {
             let group = index.group(number).ok_or_else(|| self.garbled())?;
             for page in &group.pages {
-                self.page(page)?;
+                let table = PageTable::decode(self.page(page)?, page.offset, group.series as usize);
+                let table = table.ok_or_else(|| self.damaged("a page's table makes no sense"))?;
+                for stream in table.streams().filter(|stream| checked.insert(*stream)) {
+                    self.times(stream).ok_or_else(|| self.damaged(BAD_TIMES))?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// The checked bytes of a stream of times.
+    fn times(&self, offset: u64) -> Option<Times<'_>> {
+        Times::open(self.map.get(usize::try_from(offset).ok()?..)?)
     }
 
     pub(crate) fn garbled(&self) -> Damaged {
@@ -192,9 +204,8 @@ impl PageReader {
                 self.times_held = 0;
             }
             let mut times = Vec::new();
-            let at = usize::try_from(stream).ok();
-            at.and_then(|at| decode_times(part.map.get(at..)?, &mut times))
-                .ok_or_else(|| part.damaged("a stream of times does not match its checksum"))?;
+            let decoded = part.times(stream).and_then(|stored| stored.decode(&mut times));
+            decoded.ok_or_else(|| part.damaged(BAD_TIMES))?;
             self.times_held += times.len();
             self.times.insert(key, times);
         }

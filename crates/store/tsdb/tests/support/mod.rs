@@ -1,6 +1,8 @@
 //! What the store's tests share: opening, writing and reading in few words.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its share")]
 
+pub mod conformance;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
