@@ -179,6 +179,19 @@ impl Sample<'_> {
         }
     }
 
+    /// Whether the target wrote the label `name` with an empty value: [`Sample::labels`] drops those, but
+    /// `honor_labels` treats them as set.
+    pub fn has_empty_label(&self, name: &str) -> bool {
+        match &self.source {
+            Source::Text { input, labels, .. } => {
+                labels.iter().any(|pair| pair.value.is_empty() && slice(input, &pair.name) == name.as_bytes())
+            }
+            Source::Protobuf { labels, .. } => {
+                labels.iter().any(|(n, value)| value.is_empty() && **n == *name.as_bytes())
+            }
+        }
+    }
+
     /// Builds the sample's exemplar, if it has one.
     ///
     /// # Errors
