@@ -12,6 +12,7 @@
 //! assert_eq!(labels.to_string(), r#"up{job="api"}"#);
 //! ```
 
+pub mod alert;
 pub mod append;
 pub mod duration;
 mod go_syntax;
@@ -26,6 +27,7 @@ pub mod regex;
 pub mod sample;
 pub mod select;
 
+pub use alert::{Alert, AlertSink};
 pub use append::{AppendError, AppendReport, RejectReason, Sample, SampleSink, SeriesRef};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};

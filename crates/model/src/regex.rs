@@ -95,9 +95,38 @@ impl GoRegex {
     pub fn expand(&self, text: &str, template: &str) -> Option<String> {
         let captures = self.regex.captures(text)?;
         let mut out = String::new();
-        captures.expand(template, &mut out);
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            rest = after;
+            if let Some(tail) = rest.strip_prefix('$') {
+                out.push('$');
+                rest = tail;
+            } else if let Some((name, tail)) = group_name(rest) {
+                let group = match name.parse::<usize>() {
+                    Ok(number) => captures.get(number),
+                    Err(_) => captures.name(name),
+                };
+                out.push_str(group.map_or("", |found| found.as_str()));
+                rest = tail;
+            } else {
+                // Go takes a malformed reference as it is.
+                out.push('$');
+            }
+        }
+        out.push_str(rest);
         Some(out)
     }
+}
+
+/// The name at the start of `text` (in braces or not) and what follows it.
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let (name, tail) = match text.strip_prefix('{') {
+        Some(braced) => braced.split_once('}')?,
+        None => text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len())),
+    };
+    (!name.is_empty() && name.chars().all(is_name)).then_some((name, tail))
 }
 
 impl fmt::Debug for GoRegex {
@@ -133,6 +162,12 @@ fn translate(source: &str) -> String {
             '\\' => {
                 out.push('\\');
                 let escaped = after.chars().next();
+                if let Some(ascii) = escaped.and_then(|c| ascii_class(c, in_class)) {
+                    out.pop();
+                    out.push_str(ascii);
+                    rest = after.get(1..).unwrap_or("");
+                    continue;
+                }
                 if matches!(escaped, Some('<' | '>')) {
                     out.pop(); // plain in RE2, the ends of a word in Rust
                 }
@@ -191,6 +226,23 @@ fn translate(source: &str) -> String {
         rest = after;
     }
     out
+}
+
+/// `\d`, `\w`, `\s` and `\b` are about ASCII in RE2 and about Unicode in Rust.
+fn ascii_class(escaped: char, in_class: bool) -> Option<&'static str> {
+    Some(match (escaped, in_class) {
+        ('d', false) => "[0-9]",
+        ('d', true) => "0-9",
+        ('D', _) => "[^0-9]",
+        ('w', false) => "[0-9A-Za-z_]",
+        ('w', true) => "0-9A-Za-z_",
+        ('W', _) => "[^0-9A-Za-z_]",
+        ('s', false) => r"[\t\n\f\r ]",
+        ('s', true) => r"\t\n\f\r ",
+        ('S', _) => r"[^\t\n\f\r ]",
+        ('b', false) => r"(?-u:\b)",
+        _ => return None,
+    })
 }
 
 /// Whether the text after a `{` reads `n}`, `n,}` or `n,m}`.
@@ -318,6 +370,12 @@ mod tests {
         f("[a&&b]", &["a", "&", "b"], &["c"]);
         f("[[a]", &["[", "a"], &["b"]);
         f("a|b$", &["a", "b"], &["c"]);
+        f(r"\d+", &["12"], &["١٢"]);
+        f(r"[\d.]+", &["1.2"], &["١"]);
+        f(r"\w+", &["a_1"], &["é"]);
+        f(r"[^\W]+", &["ab"], &["é", "-"]);
+        f(r"a\sb", &["a b"], &["a\u{a0}b", "a\u{b}b"]);
+        f(r".*\bx", &["a x", "éx"], &["ax"]);
         f(r"\p{L}+\x{41}", &["éA"], &["1A", "é"]);
         f(r"[:alpha:]\<", &["a<", ":<"], &["b<"]);
         f("a(?)b", &["ab"], &["a"]);
@@ -337,5 +395,6 @@ mod tests {
         let regex = GoRegex::new("(.*)-(?P<n>.*)").unwrap();
         assert_eq!(regex.expand("a-b", "$1/${n}/$$/$9/${1}x/$1x").as_deref(), Some("a/b/$//ax/"));
         assert_eq!(regex.expand("ab", "$1"), None);
+        assert_eq!(regex.expand("a-b", "${a-b}$-${}${1$").as_deref(), Some("${a-b}$-${}${1$"));
     }
 }
