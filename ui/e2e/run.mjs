@@ -139,13 +139,23 @@ const tests = {
     await visit({}, async (page) => {
       await page.goto(`${url}explore`);
       await type(page, 'node_cpu_sec');
-      await page.locator('.cm-tooltip-autocomplete li', { hasText: 'node_cpu_seconds_total' }).first().waitFor();
+      const offered = (text) => page.locator('.cm-tooltip-autocomplete li', { hasText: text }).first().waitFor();
+      await offered('node_cpu_seconds_total');
       await page.screenshot({ path: `${OUT}completion.png` });
+      await page.keyboard.press('Escape');
+      await type(page, 'node_cpu_seconds_total{mo');
+      await offered('mode');
+      await page.keyboard.press('Enter');
+      await page.keyboard.type('="');
+      await offered('idle');
+      await page.keyboard.press('Escape');
+      await type(page, 'histogram_q');
+      await offered('histogram_quantile');
       await page.keyboard.press('Escape');
       await type(page, 'node_load1');
       await page.keyboard.press('Escape');
       await page.keyboard.press('Control+Enter');
-      await drawn(page);
+      await page.locator('[data-testid=graph] canvas').first().waitFor();
       assert.match(page.url(), /g0\.expr=node_load1/);
       await page.getByText('1 series ·').waitFor();
     });
@@ -215,13 +225,29 @@ const tests = {
 
   async 'many series do not freeze the page'() {
     await visit({}, async (page) => {
-      await page.goto(url + explore('{__name__=~"node_.+|go_.+|prometheus_.+"}'));
-      await page.getByText(/Drawing the first 100 of/).waitFor();
+      await page.route('**/api/v1/query_range', (route) => {
+        const sent = new URLSearchParams(route.request().postData());
+        const times = [];
+        for (let time = Number(sent.get('start')); time <= Number(sent.get('end')); time += Number(sent.get('step'))) times.push(time);
+        const result = Array.from({ length: 3000 }, (_, index) => ({ metric: { __name__: 'many', index: String(index) }, values: times.map((time) => [time, String((time % 60) + index)]) }));
+        return route.fulfill({ json: { status: 'success', data: { resultType: 'matrix', result }, warnings: ['a warning of the server'], infos: ['an info of the server'] } });
+      });
+      await page.route('**/api/v1/query', (route) => {
+        const result = Array.from({ length: 3000 }, (_, index) => ({ metric: { __name__: 'many', index: String(index) }, value: [0, String(index)] }));
+        return route.fulfill({ json: { status: 'success', data: { resultType: 'vector', result } } });
+      });
+      await page.goto(url + explore('many'));
+      await page.getByText('Drawing the first 100 of 3,000 series').waitFor();
+      await page.getByText('a warning of the server').waitFor();
+      await page.getByText('an info of the server').waitFor();
       await drawn(page);
       await page.screenshot({ path: `${OUT}many.png` });
+      await page.getByRole('button', { name: 'Draw 2,000' }).click();
+      await page.getByText('Drawing the first 2,000 of 3,000 series').waitFor();
+      assert.equal(await page.locator('.legend tbody tr').count(), 2000);
       await page.getByRole('button', { name: 'Show all in the table' }).click();
-      await page.getByRole('button', { name: /Show all [\d,]+ lines/ }).click();
-      assert.ok((await page.locator('.result-table tbody tr').count()) > 1000);
+      await page.getByRole('button', { name: 'Show all 3,000 lines' }).click();
+      assert.equal(await page.locator('.result-table tbody tr').count(), 3000);
     });
   },
 
@@ -239,8 +265,8 @@ const tests = {
   async 'targets show the failure and both label sets'() {
     await visit({}, async (page) => {
       await page.goto(`${url}targets`);
-      await page.getByText('connection refused').first().waitFor();
-      const target = page.getByTestId('target').first();
+      const failing = page.getByTestId('target').filter({ has: page.locator('.error-text') });
+      const target = failing.first();
       await target.locator('.line-toggle').click();
       await target.getByText('Labels before relabelling').waitFor();
       await target.getByText('__address__').waitFor();

@@ -40,7 +40,7 @@ export default function ExplorePage({ page, search }: { page: string; search: st
   const [round, setRound] = useState(0);
   const [every, setEvery] = useState(0);
   const [browsing, setBrowsing] = useState(false);
-  const { run, loading } = useExplore(state, round);
+  const { run, loading, cancel } = useExplore(state, round);
   const written = useRef(search);
 
   // The drawing code arrives while the first query is under way.
@@ -104,6 +104,11 @@ export default function ExplorePage({ page, search }: { page: string; search: st
           <button type="button" className="button primary" onClick={() => show({})} title="Ctrl+Enter or Shift+Enter">
             <Icon name="play" size={16} /> Run
           </button>
+          {loading && (
+            <button type="button" className="button late" onClick={cancel}>
+              <Icon name="close" size={16} /> Cancel
+            </button>
+          )}
           <button type="button" className="button" onClick={() => setDrafts([...drafts, { id: nextId++, expr: '', hidden: false }])}>
             <Icon name="plus" size={16} /> Add query
           </button>
@@ -199,9 +204,9 @@ function Graph({ run, stacked, onZoom, onTable }: { run: Run; stacked: boolean; 
   const [all, setAll] = useState(false);
   const frame = useMemo(() => {
     const answers = run.rows.flatMap((row, index) =>
-      row?.range?.data.resultType === 'matrix' ? [{ row: letterOf(index), expr: row.expr, series: row.range.data.result }] : [],
+      row?.range?.data.resultType === 'matrix' ? [{ row: letterOf(index), expr: row.expr, series: row.range.data.result, newest: row.instant?.data }] : [],
     );
-    return buildFrame(answers, run.grid, all ? MOST_SERIES : FIRST_SERIES);
+    return buildFrame(answers, run.grid, run.to / 1000, all ? MOST_SERIES : FIRST_SERIES);
   }, [run, all]);
   const cut = frame.total - frame.columns.length;
   return (

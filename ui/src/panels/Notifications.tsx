@@ -21,7 +21,7 @@ interface Props {
 
 export function RoutedAlerts({ onSilence, changes }: Props): ReactNode {
   const [every, setEvery] = useState(15);
-  // eslint-disable-next-line react-hooks/exhaustive-deps
+  // A new function per change makes usePolled ask again at once.
   const load = useCallback((signal: AbortSignal) => routedAlerts([], signal), [changes]);
   const { data, error, loading, reload } = usePolled(load, every * 1000);
   const [search, setSearch] = useState('');
@@ -71,7 +71,7 @@ const SILENCE_TONES: Record<Shown, Tone> = { active: 'info', pending: 'warn', ex
 
 export function Silences({ onSilence, changes }: Props): ReactNode {
   const [every, setEvery] = useState(15);
-  // eslint-disable-next-line react-hooks/exhaustive-deps
+  // A new function per change makes usePolled ask again at once.
   const load = useCallback((signal: AbortSignal) => silences(signal), [changes]);
   const { data, error, loading, reload } = usePolled(load, every * 1000);
   const [state, setState] = useState<Shown>('active');

@@ -20,9 +20,12 @@ interface Props {
 }
 
 function seriesCount({ range, instant }: RowAnswer): number | undefined {
-  const data = (range ?? instant)?.data;
-  if (!data) return undefined;
-  return data.resultType === 'vector' || data.resultType === 'matrix' ? data.result.length : 1;
+  const counts = [range?.data, instant?.data].flatMap((data) => {
+    if (!data) return [];
+    return data.resultType === 'vector' || data.resultType === 'matrix' ? data.result.length : 1;
+  });
+  // A series that just began is only in the instant answer, one that ended only in the range's.
+  return counts.length > 0 ? Math.max(...counts) : undefined;
 }
 
 export function QueryRow({ letter, expr, hidden, removable, answer, onChange, onRun, onHide, onRemove }: Props): ReactNode {

@@ -42,6 +42,8 @@ interface Drawing {
 function plotConfig(frame: Frame, { theme, zone, stacked, range }: Drawing): UPlotConfigBuilder {
   const look = chartTheme(theme);
   const builder = new UPlotConfigBuilder(zone);
+  // Room for a time label under the right end.
+  builder.setPadding([8, 24, 0, 0]);
   builder.addScale({ scaleKey: 'x', isTime: true, orientation: ScaleOrientation.Horizontal, direction: ScaleDirection.Right, range });
   builder.addAxis({ scaleKey: 'x', isTime: true, placement: AxisPlacement.Bottom, timeZone: zone, theme: look });
   // Areas mean something only from zero.
@@ -96,7 +98,6 @@ export default function TimeSeriesPanel({ frame, from, to, stacked, onZoom }: Pr
 
   const identity = frame.columns.map((column) => column.key).join('\n');
   // The frame's values change on every refresh; only other series, colours or units need a new plot.
-  // eslint-disable-next-line react-hooks/exhaustive-deps
   const config = useMemo(() => plotConfig(frame, { theme, zone, stacked, range: () => rangeRef.current }), [identity, theme, zone, stacked]);
   const look = useMemo(() => chartTheme(theme), [theme]);
 

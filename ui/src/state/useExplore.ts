@@ -1,5 +1,5 @@
 /** Runs Explore's queries: all visible rows at once, the old answers kept until the new ones are here. */
-import { useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { asApiError, type ApiError } from '../api/http';
 import { query, queryRange, type Answer, type QueryData } from '../api/prometheus';
 import type { Grid } from '../viz/frame';
@@ -22,14 +22,12 @@ export interface Run {
 }
 
 async function runRow(expr: string, state: ExploreState, at: Omit<Run, 'rows'>, before: RowAnswer | undefined, signal: AbortSignal): Promise<RowAnswer> {
-  const wantsGraph = state.view !== 'table';
-  const wantsTable = state.view !== 'graph';
   try {
     const [range, instant] = await Promise.all([
-      wantsGraph ? queryRange(expr, at.grid, signal) : undefined,
-      wantsTable ? query(expr, at.to / 1000, signal) : undefined,
+      state.view === 'table' ? undefined : queryRange(expr, at.grid, signal),
+      query(expr, at.to / 1000, signal),
     ]);
-    return { expr, ...(range && { range }), ...(instant && { instant }) };
+    return { expr, instant, ...(range && { range }) };
   } catch (error) {
     if (signal.aborted) throw error;
     const failure = asApiError(error);
@@ -39,12 +37,24 @@ async function runRow(expr: string, state: ExploreState, at: Omit<Run, 'rows'>, 
   }
 }
 
+export interface Exploration {
+  run: Run | undefined;
+  loading: boolean;
+  /** Gives up the queries under way; what is on the screen stays. */
+  cancel: () => void;
+}
+
 /** `round` counts the presses of Run and the ticks of auto refresh: a new one asks again for the same state. */
-export function useExplore(state: ExploreState, round: number): { run: Run | undefined; loading: boolean } {
+export function useExplore(state: ExploreState, round: number): Exploration {
   const [run, setRun] = useState<Run>();
   const [loading, setLoading] = useState(false);
   const before = useRef<Run>(undefined);
   before.current = run;
+  const current = useRef<AbortController>(undefined);
+  const cancel = useCallback(() => {
+    current.current?.abort();
+    setLoading(false);
+  }, []);
 
   useEffect(() => {
     const resolved = resolveRange(state.range, Date.now());
@@ -53,6 +63,7 @@ export function useExplore(state: ExploreState, round: number): { run: Run | und
       return;
     }
     const abort = new AbortController();
+    current.current = abort;
     const step = state.step ?? autoStep((resolved.to - resolved.from) / 1000);
     const at = { ...resolved, grid: alignToStep(resolved.from, resolved.to, step) };
     setLoading(true);
@@ -67,11 +78,8 @@ export function useExplore(state: ExploreState, round: number): { run: Run | und
       .finally(() => {
         if (!abort.signal.aborted) setLoading(false);
       });
-    return () => {
-      abort.abort();
-      setLoading(false);
-    };
-  }, [state, round]);
+    return cancel;
+  }, [state, round, cancel]);
 
-  return { run, loading };
+  return { run, loading, cancel };
 }

@@ -11,7 +11,7 @@ test('samples fall on the grid, gaps stay gaps, what cannot be drawn is counted'
     { metric: { __name__: 'b' }, values: [[110, '+Inf']] as [number, string][] },
     { metric: { __name__: 'h' }, histograms: [] },
   ];
-  const frame = buildFrame([{ row: 'A', expr: 'a', series }], GRID, 10);
+  const frame = buildFrame([{ row: 'A', expr: 'a', series, newest: undefined }], GRID, 130, 10);
   expect(frame.times).toEqual([100000, 110000, 120000, 130000]);
   expect(frame.columns.map(({ values }) => values)).toEqual([
     [1, null, null, 4],
@@ -22,13 +22,26 @@ test('samples fall on the grid, gaps stay gaps, what cannot be drawn is counted'
 
 test('the cap cuts columns, not the count', () => {
   const series = Array.from({ length: 5 }, (_, index) => ({ metric: { i: String(index) }, values: [[100, '1']] as [number, string][] }));
-  const frame = buildFrame([{ row: 'A', expr: 'a', series }, { row: 'B', expr: 'b', series }], GRID, 7);
+  const frame = buildFrame([{ row: 'A', expr: 'a', series, newest: undefined }, { row: 'B', expr: 'b', series, newest: undefined }], GRID, 130, 7);
   expect([frame.columns.length, frame.total]).toEqual([7, 10]);
   expect(new Set(frame.columns.map(({ key }) => key)).size).toBe(7);
 });
 
+test('the end of the range joins the grid, also for series that are younger than it', () => {
+  const series = [{ metric: { i: '1' }, values: [[130, '3']] as [number, string][] }];
+  const result = [{ metric: { i: '1' }, value: [137, '4'] as [number, string] }, { metric: { i: '2' }, value: [137, '5'] as [number, string] }];
+  const frame = buildFrame([{ row: 'A', expr: 'x', series, newest: { resultType: 'vector', result } }], GRID, 137, 10);
+  expect(frame.times.at(-1)).toBe(137000);
+  expect(frame.columns.map(({ values }) => values)).toEqual([
+    [null, null, null, 3, 4],
+    [null, null, null, null, 5],
+  ]);
+  const scalar = buildFrame([{ row: 'A', expr: '1 + 1', series: [], newest: { resultType: 'scalar', result: [137, '2'] } }], GRID, 137, 10);
+  expect(scalar.columns.map(({ name }) => name)).toEqual(['1 + 1']);
+});
+
 test('a fractional step meets its last moment', () => {
-  expect(buildFrame([], { start: 0, end: 0.3, step: 0.1 }, 1).times).toEqual([0, 100, 200, 300]);
+  expect(buildFrame([], { start: 0, end: 0.3, step: 0.1 }, 0.3, 1).times).toEqual([0, 100, 200, 300]);
 });
 
 test('stacking passes over gaps; lonely points are found; summaries skip gaps', () => {

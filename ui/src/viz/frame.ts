@@ -1,5 +1,5 @@
 /** From a range query's answer to columns on one time grid: what the graph draws and the legend computes. */
-import type { Labels, RangeSeries } from '../api/prometheus';
+import type { Labels, QueryData, RangeSeries, Sample } from '../api/prometheus';
 import { sampleNumber, seriesName } from './format';
 
 /** The moments a range query was asked for, in unix seconds. */
@@ -13,7 +13,7 @@ export interface Column {
   key: string;
   name: string;
   labels: Labels;
-  /** One entry per grid moment; null where there is no sample or none that can be drawn. */
+  /** One entry per moment of the frame; null where there is no sample or none that can be drawn. */
   values: (number | null)[];
   /** Samples that are NaN or infinite and therefore left out of the line. */
   odd: number;
@@ -35,38 +35,63 @@ export interface RowSeries {
   row: string;
   expr: string;
   series: RangeSeries[];
+  /** The same expression at the very end of the range, which seldom lies on the grid. */
+  newest: QueryData | undefined;
 }
 
-function column({ row, expr }: RowSeries, series: RangeSeries, grid: Grid, length: number): Column {
-  const values: (number | null)[] = new Array<number | null>(length).fill(null);
-  let odd = 0;
-  for (const [time, text] of series.values ?? []) {
-    const index = Math.round((time - grid.start) / grid.step);
-    if (index < 0 || index >= length) continue;
-    const value = sampleNumber(text);
-    if (Number.isFinite(value)) values[index] = value;
-    else odd += 1;
+/** An instant answer as samples by series name. */
+function newestSamples(data: QueryData | undefined): Map<string, { metric: Labels; value: Sample }> {
+  const found = new Map<string, { metric: Labels; value: Sample }>();
+  if (data?.resultType === 'scalar') found.set('{}', { metric: {}, value: data.result });
+  if (data?.resultType === 'vector') {
+    for (const { metric, value } of data.result) if (value) found.set(seriesName(metric), { metric, value });
   }
-  const name = seriesName(series.metric);
-  return { key: `${row} ${name}`, name: name === '{}' ? expr : name, labels: series.metric, values, odd };
+  return found;
 }
 
-/** Lays the answers of several rows on their common grid; at most `cap` series, in the server's order. */
-export function buildFrame(answers: RowSeries[], grid: Grid, cap: number): Frame {
-  const length = Math.max(0, Math.floor((grid.end - grid.start) / grid.step + 1e-9) + 1);
-  const times = Array.from({ length }, (_, index) => Math.round((grid.start + index * grid.step) * 1000));
+/**
+ * Lays the answers of several rows on their common grid, with the end of the range (unix seconds) as one more moment:
+ * a grid that stays put between refreshes would otherwise hide the newest samples. At most `cap` series, in the server's order.
+ */
+export function buildFrame(answers: RowSeries[], grid: Grid, end: number, cap: number): Frame {
+  const onGrid = Math.max(0, Math.floor((grid.end - grid.start) / grid.step + 1e-9) + 1);
+  const times = Array.from({ length: onGrid }, (_, index) => Math.round((grid.start + index * grid.step) * 1000));
+  const endMs = Math.round(end * 1000);
+  if (endMs > (times.at(-1) ?? -Infinity)) times.push(endMs);
   const columns: Column[] = [];
   let total = 0;
   let histograms = 0;
+
+  const add = ({ row, expr }: RowSeries, metric: Labels, samples: Sample[], last: Sample | undefined) => {
+    total += 1;
+    if (columns.length >= cap) return;
+    const values = new Array<number | null>(times.length).fill(null);
+    let odd = 0;
+    const put = (index: number, text: string) => {
+      if (index < 0 || index >= values.length) return;
+      const value = sampleNumber(text);
+      if (Number.isFinite(value)) values[index] = value;
+      else odd += 1;
+    };
+    for (const [time, text] of samples) put(Math.round((time - grid.start) / grid.step), text);
+    if (last && times.length > onGrid) put(onGrid, last[1]);
+    const name = seriesName(metric);
+    columns.push({ key: `${row} ${name}`, name: name === '{}' ? expr : name, labels: metric, values, odd });
+  };
+
   for (const answer of answers) {
-    for (const one of answer.series) {
-      if (!one.values?.length) {
+    const newest = newestSamples(answer.newest);
+    for (const { metric, values } of answer.series) {
+      if (!values?.length) {
         histograms += 1;
         continue;
       }
-      total += 1;
-      if (columns.length < cap) columns.push(column(answer, one, grid, length));
+      const name = seriesName(metric);
+      add(answer, metric, values, newest.get(name)?.value);
+      newest.delete(name);
     }
+    // Series younger than the last moment of the grid.
+    for (const { metric, value } of newest.values()) add(answer, metric, [], value);
   }
   const oddSamples = columns.reduce((sum, one) => sum + one.odd, 0);
   return { times, columns, total, oddSamples, histograms };
