@@ -18,7 +18,9 @@ fn main() -> ExitCode {
                 for failure in &report.failures {
                     println!("{path}:{}: {}", failure.line, failure.text);
                 }
-                for finding in report.unsupported.iter().filter(|_| std::env::var_os("SHOW_UNSUPPORTED").is_some()) {
+                for finding in
+                    report.unsupported.iter().filter(|_| std::env::var_os("SHOW_UNSUPPORTED").is_some())
+                {
                     println!("{path}:{}: unsupported: {}", finding.line, finding.text);
                 }
                 failed |= failures > 0;

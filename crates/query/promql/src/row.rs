@@ -25,7 +25,8 @@ impl Timeline {
     pub(crate) fn range(start: i64, end: i64, step: i64) -> Self {
         let step = step.max(1);
         let span = i128::from(end) - i128::from(start);
-        let count = if span < 0 { 0 } else { usize::try_from(span / i128::from(step) + 1).unwrap_or(usize::MAX) };
+        let count =
+            if span < 0 { 0 } else { usize::try_from(span / i128::from(step) + 1).unwrap_or(usize::MAX) };
         Timeline { start, step, count }
     }
 

@@ -54,6 +54,7 @@ impl Steps {
     }
 
     /// Removes `step`.
+    #[cfg(test)]
     pub(crate) fn remove(&mut self, step: usize) {
         if let Some(word) = self.words.get_mut(step / 64) {
             *word &= !(1 << (step % 64));

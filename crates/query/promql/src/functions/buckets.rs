@@ -48,7 +48,8 @@ fn interpolated_quantile(q: f64, buckets: &[Bucket]) -> f64 {
         return f64::NAN;
     }
     let rank = q * highest.count;
-    let place = finite.partition_point(|bucket| !bucket.count.partial_cmp(&rank).is_some_and(std::cmp::Ordering::is_ge));
+    let place = finite
+        .partition_point(|bucket| !bucket.count.partial_cmp(&rank).is_some_and(std::cmp::Ordering::is_ge));
     let Some(bucket) = finite.get(place) else { return last_finite.upper };
     if place == 0 && lowest.upper <= 0.0 {
         return lowest.upper;
@@ -130,8 +131,11 @@ fn make_monotonic(buckets: &mut [Bucket]) -> Option<Repair> {
         } else if bucket.count < previous {
             let difference = previous - bucket.count;
             bucket.count = previous;
-            let so_far =
-                repair.unwrap_or(Repair { lowest: f64::INFINITY, highest: f64::NEG_INFINITY, difference: 0.0 });
+            let so_far = repair.unwrap_or(Repair {
+                lowest: f64::INFINITY,
+                highest: f64::NEG_INFINITY,
+                difference: 0.0,
+            });
             repair = Some(Repair {
                 lowest: so_far.lowest.min(bucket.upper),
                 highest: so_far.highest.max(bucket.upper),

@@ -64,7 +64,8 @@ pub(crate) fn edges(
 impl RangeFunction for Extended {
     fn value(&mut self, window: &Window<'_>) -> Result<Option<f64>, QueryError> {
         let (times, values) = (window.times(), window.values());
-        let Some(edges) = edges((times, values), window.start, window.end, self.smoothed, self.counter) else {
+        let Some(edges) = edges((times, values), window.start, window.end, self.smoothed, self.counter)
+        else {
             return Ok(None);
         };
         let mut result = edges.right - edges.left;

@@ -12,7 +12,11 @@ pub(crate) fn general(value: f64) -> String {
     }
     let scientific = format!("{value:e}");
     let exponent = exponent_of(&scientific);
-    if value != 0.0 && !(-4..6).contains(&exponent) { with_go_exponent(&scientific) } else { format!("{value}") }
+    if value != 0.0 && !(-4..6).contains(&exponent) {
+        with_go_exponent(&scientific)
+    } else {
+        format!("{value}")
+    }
 }
 
 /// `%.<digits>g`: at most `digits` significant digits.
@@ -72,7 +76,10 @@ mod tests {
     #[test]
     fn prints_as_go_does() {
         let f = |value: f64, g: &str, two: &str, f: &str| {
-            assert_eq!((general(value).as_str(), significant(value, 2).as_str(), plain(value).as_str()), (g, two, f));
+            assert_eq!(
+                (general(value).as_str(), significant(value, 2).as_str(), plain(value).as_str()),
+                (g, two, f)
+            );
         };
         f(0.0, "0", "0", "0");
         f(1.5, "1.5", "1.5", "1.5");

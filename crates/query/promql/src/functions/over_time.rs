@@ -122,7 +122,11 @@ impl RangeFunction for Extreme {
             if value.is_nan() {
                 continue;
             }
-            while self.queue.back().is_some_and(|(_, last)| if self.max { last < value } else { last > value }) {
+            while self
+                .queue
+                .back()
+                .is_some_and(|(_, last)| if self.max { last < value } else { last > value })
+            {
                 self.queue.pop_back();
             }
             self.queue.push_back((self.next + offset, *value));
@@ -132,6 +136,75 @@ impl RangeFunction for Extreme {
             self.queue.pop_front();
         }
         Ok(Some(self.queue.front().map_or(f64::NAN, |(_, value)| *value)))
+    }
+}
+
+/// `sum_over_time` and `avg_over_time` of windows that overlap a lot: each sample is added about twice
+/// instead of once per window.
+///
+/// The window is split in two. Of the older part the sums of all its ends are known, of the newer part the
+/// sum; when the older part is used up, the newer one takes its place. Nothing is ever subtracted, so
+/// precision is that of adding up each window.
+pub(crate) struct SlidingSum {
+    mean: bool,
+    /// `ends[split - 1 - p]` is the sum of samples `p..split`.
+    ends: Vec<Kahan>,
+    split: usize,
+    newer: Kahan,
+    /// Samples up to here are in `newer`.
+    next: usize,
+    /// The series has values so large that the order of adding decides whether a sum overflows, or
+    /// infinities: windows are summed one by one.
+    plain: bool,
+}
+
+impl SlidingSum {
+    /// The mean or the sum.
+    pub(crate) fn new(mean: bool) -> Self {
+        let (ends, newer) = (Vec::new(), Kahan::default());
+        SlidingSum { mean, ends, split: 0, newer, next: 0, plain: false }
+    }
+
+    /// Lets the ends of `first..past` be the older part.
+    fn turn(&mut self, values: &[f64], first: usize, past: usize) {
+        let mut sum = Kahan::default();
+        self.ends.clear();
+        for value in values.get(first..past).unwrap_or_default().iter().rev() {
+            sum.add(*value);
+            self.ends.push(sum);
+        }
+        (self.split, self.next, self.newer) = (past, past, Kahan::default());
+    }
+}
+
+impl RangeFunction for SlidingSum {
+    fn start(&mut self, series: &SeriesSamples) {
+        let values = &series.samples.values;
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let total = largest * values.len() as f64;
+        self.plain = !total.is_finite() || values.iter().any(|value| value.is_nan());
+        self.ends.clear();
+        (self.split, self.next, self.newer) = (0, 0, Kahan::default());
+    }
+
+    fn value(&mut self, window: &Window<'_>) -> Result<Option<f64>, QueryError> {
+        if self.plain {
+            return Ok(if self.mean { mean(window.values()) } else { Some(sum(window.values())) });
+        }
+        let values = &window.series.samples.values;
+        if window.first >= self.split || window.first < self.split.saturating_sub(self.ends.len()) {
+            self.turn(values, window.first, window.past);
+        }
+        for value in values.get(self.next..window.past).unwrap_or_default() {
+            self.newer.add(*value);
+        }
+        self.next = window.past;
+        let older = (self.split - window.first).checked_sub(1).and_then(|end| self.ends.get(end));
+        let mut sum = older.copied().unwrap_or_default();
+        sum.add(self.newer.sum);
+        sum.compensation += self.newer.compensation;
+        let count = window.values().len() as f64;
+        Ok(Some(if self.mean { sum.sum / count + sum.compensation / count } else { sum.total() }))
     }
 }
 

@@ -80,7 +80,17 @@ impl<'q> Aggregation<'q> {
         timeline: Timeline,
     ) -> Result<Self, QueryError> {
         let memory = run.memory()?;
-        Ok(Aggregation { run, input, op, grouping, parameter, timeline, memory, folded: None, tally: run.tally() })
+        Ok(Aggregation {
+            run,
+            input,
+            op,
+            grouping,
+            parameter,
+            timeline,
+            memory,
+            folded: None,
+            tally: run.tally(),
+        })
     }
 
     fn fold(&mut self) -> Result<Vec<Group>, QueryError> {
@@ -143,18 +153,32 @@ impl Group {
             State::Sum(sums) => fold(sums, seen, row, Kahan::from, Kahan::add),
             State::Mean(means) => fold(means, seen, row, Mean::from, Mean::add),
             State::Spread(spreads) => fold(spreads, seen, row, Spread::from, Spread::add),
-            State::Values(lists) => fold(lists, seen, row, |value| vec![value], |list, value| list.push(value)),
+            State::Values(lists) => {
+                fold(lists, seen, row, |value| vec![value], |list, value| list.push(value))
+            }
             State::Plain(values) => match op {
-                AggregateOp::Max => fold(values, seen, row, |value| value, |max, value| {
-                    if *max < value || max.is_nan() {
-                        *max = value;
-                    }
-                }),
-                AggregateOp::Min => fold(values, seen, row, |value| value, |min, value| {
-                    if *min > value || min.is_nan() {
-                        *min = value;
-                    }
-                }),
+                AggregateOp::Max => fold(
+                    values,
+                    seen,
+                    row,
+                    |value| value,
+                    |max, value| {
+                        if *max < value || max.is_nan() {
+                            *max = value;
+                        }
+                    },
+                ),
+                AggregateOp::Min => fold(
+                    values,
+                    seen,
+                    row,
+                    |value| value,
+                    |min, value| {
+                        if *min > value || min.is_nan() {
+                            *min = value;
+                        }
+                    },
+                ),
                 AggregateOp::Count => fold(values, seen, row, |_| 1.0, |count, _| *count += 1.0),
                 _ => fold(values, seen, row, |_| 1.0, |_, _| {}),
             },
@@ -165,7 +189,9 @@ impl Group {
     fn write(self, op: AggregateOp, quantile: &Column, row: &mut Row) {
         match self.state {
             State::Sum(sums) => row.values.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum.total()),
-            State::Mean(means) => row.values.iter_mut().zip(means).for_each(|(out, mean)| *out = mean.value()),
+            State::Mean(means) => {
+                row.values.iter_mut().zip(means).for_each(|(out, mean)| *out = mean.value())
+            }
             State::Plain(values) => row.values = values,
             State::Spread(spreads) => row.values.iter_mut().zip(spreads).for_each(|(out, spread)| {
                 *out = spread.variance();
@@ -185,13 +211,7 @@ impl Group {
 }
 
 /// Starts or continues the state of each present step.
-fn fold<T>(
-    states: &mut [T],
-    seen: &Steps,
-    row: &Row,
-    first: impl Fn(f64) -> T,
-    next: impl Fn(&mut T, f64),
-) {
+fn fold<T>(states: &mut [T], seen: &Steps, row: &Row, first: impl Fn(f64) -> T, next: impl Fn(&mut T, f64)) {
     for (step, value) in row.iter() {
         if let Some(state) = states.get_mut(step) {
             if seen.contains(step) { next(state, value) } else { *state = first(value) }

@@ -3,7 +3,7 @@
 use crate::result::QueryError;
 use crate::row::Row;
 use crate::run::{Run, Tally};
-use crate::stream::{Operator, drop_name, Stream, UniqueCheck};
+use crate::stream::{Operator, Stream, UniqueCheck, drop_name};
 
 /// Changes the values of rows in place; it may also remove steps.
 pub(crate) type Change<'q> = Box<dyn FnMut(&mut Row) + 'q>;

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use novaobs_model::{
-    Labels, Lease, Matcher, Samples, SelectRequest, SeriesCursor, SeriesSamples, is_stale,
-};
+use novaobs_model::{Labels, Lease, Matcher, Samples, SelectRequest, SeriesCursor, SeriesSamples, is_stale};
 
 use crate::result::QueryError;
 use crate::row::{Row, Timeline};

@@ -11,7 +11,7 @@ use crate::functions::buckets::{self, Bucket};
 use crate::result::QueryError;
 use crate::row::{Column, Row, Timeline};
 use crate::run::{Run, Tally};
-use crate::stream::{Operator, drop_name, Stream, UniqueCheck};
+use crate::stream::{Operator, Stream, UniqueCheck, drop_name};
 
 /// The label of a bucket's upper bound.
 const BUCKET_LABEL: &str = "le";

@@ -68,9 +68,8 @@ impl<'q> Info<'q> {
 
     fn enrich(&mut self) -> Result<(Vec<Row>, Lease), QueryError> {
         let (base, mut memory) = collect_whole(self.run, &mut self.base, self.timeline.count)?;
-        let is_info = |row: &Row| {
-            self.name_matchers.iter().all(|matcher| matcher.matches(row.labels.metric_name()))
-        };
+        let is_info =
+            |row: &Row| self.name_matchers.iter().all(|matcher| matcher.matches(row.labels.metric_name()));
         let (infos, _lease) = self.info_series(base.iter().filter(|row| !is_info(row)))?;
         let mut wanted = Steps::none(self.timeline.count);
         base.iter().for_each(|row| wanted.union(&row.present));
@@ -93,10 +92,7 @@ impl<'q> Info<'q> {
     }
 
     /// The info series about any of `rows`, with the times of their samples as values.
-    fn info_series<'a>(
-        &self,
-        rows: impl Iterator<Item = &'a Row>,
-    ) -> Result<(Vec<Row>, Lease), QueryError> {
+    fn info_series<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Result<(Vec<Row>, Lease), QueryError> {
         let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for row in rows {
             for name in IDENTIFYING {
@@ -191,7 +187,8 @@ impl<'q> Info<'q> {
         for info in holding.iter().flatten().filter_map(|position| infos.get(*position)) {
             any = true;
             for (name, value) in &info.labels {
-                let asked = self.data_matchers.is_empty() || self.data_matchers.iter().any(|m| m.name == name);
+                let asked =
+                    self.data_matchers.is_empty() || self.data_matchers.iter().any(|m| m.name == name);
                 if name == METRIC_NAME || !asked {
                     continue;
                 }

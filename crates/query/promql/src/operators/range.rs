@@ -6,7 +6,7 @@ use super::feed::Feed;
 use crate::result::QueryError;
 use crate::row::{Row, Timeline};
 use crate::run::{Run, Tally};
-use crate::stream::{Operator, drop_name, UniqueCheck};
+use crate::stream::{Operator, UniqueCheck, drop_name};
 
 /// Where the windows of a range selector or subquery lie.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,8 @@ impl<'q> RangeCall<'q> {
             let start = end.saturating_sub(range);
             let (from, to) = (start.saturating_sub(before), end.saturating_add(after));
             past += times.get(past..).unwrap_or_default().iter().take_while(|time| **time <= to).count();
-            first += times.get(first..past).unwrap_or_default().iter().take_while(|time| **time <= from).count();
+            first +=
+                times.get(first..past).unwrap_or_default().iter().take_while(|time| **time <= from).count();
             if first >= past {
                 continue;
             }

@@ -75,9 +75,7 @@ impl<'q> Selector<'q> {
     /// Fills `row` by interpolation; the series holds no staleness markers.
     fn read_smoothed(&self, row: &mut Row) {
         let times = &self.series.samples.timestamps;
-        let sample = |index: usize| {
-            Some((*times.get(index)?, *self.series.samples.values.get(index)?))
-        };
+        let sample = |index: usize| Some((*times.get(index)?, *self.series.samples.values.get(index)?));
         for (step, at) in self.lookup.times().enumerate() {
             let next = times.partition_point(|time| *time < at);
             let after = sample(next).filter(|(time, _)| *time <= at.saturating_add(self.run.lookback));
@@ -104,12 +102,20 @@ impl Operator for Selector<'_> {
     fn next(&mut self, row: &mut Row) -> Result<bool, QueryError> {
         loop {
             let smoothed = self.reading == Reading::Smoothed;
-            let more = if smoothed { self.feed.next(&mut self.series) } else { self.feed.next_raw(&mut self.series) };
+            let more = if smoothed {
+                self.feed.next(&mut self.series)
+            } else {
+                self.feed.next_raw(&mut self.series)
+            };
             if !more? {
                 return Ok(false);
             }
             row.reset(self.timeline.count);
-            if smoothed { self.read_smoothed(row) } else { self.read(row) }
+            if smoothed {
+                self.read_smoothed(row)
+            } else {
+                self.read(row)
+            }
             let count = row.present.count() as u64;
             if count > 0 {
                 row.labels = self.series.labels.clone();

@@ -35,7 +35,17 @@ impl<'q> SetOperation<'q> {
         signature: Grouping,
     ) -> Result<Self, QueryError> {
         let (present, memory) = (HashMap::new(), run.memory()?);
-        Ok(SetOperation { run, op, left, right, signature, present, prepared: false, memory, tally: run.tally() })
+        Ok(SetOperation {
+            run,
+            op,
+            left,
+            right,
+            signature,
+            present,
+            prepared: false,
+            memory,
+            tally: run.tally(),
+        })
     }
 
     fn remember(&mut self, row: &Row) -> Result<(), QueryError> {

@@ -34,7 +34,8 @@ impl<'q> Planner<'q> {
                 return Ok(self.date_of_now(function, timeline));
             };
             let input = self.vector(arg, timeline)?;
-            return self.elementwise(input, Box::new(move |row: &mut Row| row.map(|_, value| function(value))));
+            return self
+                .elementwise(input, Box::new(move |row: &mut Row| row.map(|_, value| function(value))));
         }
         match (name, args.as_slice()) {
             ("round" | "clamp" | "clamp_min" | "clamp_max", [arg, parameters @ ..]) => {
@@ -86,8 +87,8 @@ impl<'q> Planner<'q> {
             }
             // Of floats these know nothing.
             (
-                "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev" | "histogram_stdvar"
-                | "start_timestamp",
+                "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
+                | "histogram_stdvar" | "start_timestamp",
                 [arg],
             ) => self.drained(self.vector(arg, timeline)?),
             ("info", [arg, selector @ ..]) => {
@@ -143,7 +144,9 @@ impl<'q> Planner<'q> {
         };
         let clamp = move |row: &mut Row| {
             // An empty interval gives nothing.
-            row.present.retain(|step| !matches!(high.at(step).partial_cmp(&low.at(step)), Some(std::cmp::Ordering::Less)));
+            row.present.retain(|step| {
+                !matches!(high.at(step).partial_cmp(&low.at(step)), Some(std::cmp::Ordering::Less))
+            });
             row.map(|step, value| float::max(low.at(step), float::min(high.at(step), value)));
         };
         self.elementwise(input, Box::new(clamp))
@@ -195,12 +198,16 @@ impl<'q> Planner<'q> {
         } else {
             let sources: Vec<String> = rest.iter().skip(1).map(|arg| string_of(arg).to_owned()).collect();
             if let Some(source) = sources.iter().find(|source| source.is_empty()) {
-                return Err(QueryError::Execution(format!("invalid source label name in label_join(): {source}")));
+                return Err(QueryError::Execution(format!(
+                    "invalid source label name in label_join(): {source}"
+                )));
             }
             LabelChange::Join { separator: text(0), sources }
         };
         if target.is_empty() {
-            return Err(QueryError::Execution(format!("invalid destination label name in {name}(): {target}")));
+            return Err(QueryError::Execution(format!(
+                "invalid destination label name in {name}(): {target}"
+            )));
         }
         let input = self.vector(arg, timeline)?;
         let names = if target == novaobs_model::METRIC_NAME { Names::Mixed } else { input.names };

@@ -71,7 +71,10 @@ impl<'q> Planner<'q> {
             ExprKind::Binary(binary) => self.binary(binary, &expr.span, timeline),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, timeline),
             ExprKind::Call(call) => self.call(call, expr, timeline),
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::MatrixSelector(_)
+            | ExprKind::Subquery(_) => {
                 novaobs_model::never!("the parser lets only instant vectors stand here, got {:?}", expr.kind);
                 Err(QueryError::Execution(format!("unexpected {}", expr.value_type().describe())))
             }

@@ -17,7 +17,9 @@ impl<'q> Planner<'q> {
             ExprKind::Paren(inner) | ExprKind::Unary { negative: false, expr: inner } => {
                 self.scalar(inner, timeline)?
             }
-            ExprKind::Unary { negative: true, expr: inner } => self.scalar(inner, timeline)?.map(|value| -value),
+            ExprKind::Unary { negative: true, expr: inner } => {
+                self.scalar(inner, timeline)?.map(|value| -value)
+            }
             ExprKind::Binary(binary) => {
                 let left = self.scalar(&binary.left, timeline)?;
                 let right = self.scalar(&binary.right, timeline)?;

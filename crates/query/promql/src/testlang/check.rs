@@ -122,8 +122,11 @@ fn compare(
         return Err(format!("should be a scalar, is {actual:?}"));
     }
     for (place, (labels, values)) in eval.series.iter().enumerate() {
-        let expected: Vec<(i64, f64)> =
-            values.iter().enumerate().filter_map(|(index, value)| Some((time_of(index), (*value)?))).collect();
+        let expected: Vec<(i64, f64)> = values
+            .iter()
+            .enumerate()
+            .filter_map(|(index, value)| Some((time_of(index), (*value)?)))
+            .collect();
         if expected.is_empty() {
             continue;
         }
@@ -163,19 +166,29 @@ fn check_as_range(
         return Ok(());
     }
     let time = EvalTime::Range { start: at - 60_000, end: at + 60_000, step: 60_000 };
-    let range = query(engine, source, &eval.query, time).map_err(|error| format!("fails as a range query: {error}"))?;
-    let Value::Matrix(series) = range.value else { return Err("gives no matrix as a range query".to_owned()) };
-    let value_at = |one: &SeriesSamples| one.samples.iter().find(|(time, _)| *time == at).map(|(_, value)| value);
+    let range = query(engine, source, &eval.query, time)
+        .map_err(|error| format!("fails as a range query: {error}"))?;
+    let Value::Matrix(series) = range.value else {
+        return Err("gives no matrix as a range query".to_owned());
+    };
+    let value_at =
+        |one: &SeriesSamples| one.samples.iter().find(|(time, _)| *time == at).map(|(_, value)| value);
     let mut middle: Vec<(Labels, f64)> =
         series.iter().filter_map(|one| Some((one.labels.clone(), value_at(one)?))).collect();
     let mut expected: Vec<(Labels, f64)> = match instant {
         Value::Scalar(_, value) => vec![(Labels::empty(), *value)],
-        Value::Vector(samples) => samples.iter().map(|sample| (sample.labels.clone(), sample.value)).collect(),
+        Value::Vector(samples) => {
+            samples.iter().map(|sample| (sample.labels.clone(), sample.value)).collect()
+        }
         Value::String(..) | Value::Matrix(_) => return Ok(()),
     };
     middle.sort_by(|a, b| a.0.cmp(&b.0));
     expected.sort_by(|a, b| a.0.cmp(&b.0));
     let same = middle.len() == expected.len()
         && middle.iter().zip(&expected).all(|(a, b)| a.0 == b.0 && equal(a.1, b.1));
-    if same { Ok(()) } else { Err(format!("is {middle:?} as a range query and {expected:?} as an instant one")) }
+    if same {
+        Ok(())
+    } else {
+        Err(format!("is {middle:?} as a range query and {expected:?} as an instant one"))
+    }
 }

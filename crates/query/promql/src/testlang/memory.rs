@@ -41,8 +41,12 @@ impl MemorySource {
             let all = |matchers: &Vec<Matcher>| matchers.iter().all(|matcher| matcher.matches_labels(labels));
             selectors.is_empty() || selectors.iter().any(all)
         };
-        let in_range = move |samples: &Samples| samples.timestamps.iter().any(|time| (start..=end).contains(time));
-        self.series.iter().filter(move |(labels, samples)| matches(labels) && in_range(samples)).map(|(l, _)| l)
+        let in_range =
+            move |samples: &Samples| samples.timestamps.iter().any(|time| (start..=end).contains(time));
+        self.series
+            .iter()
+            .filter(move |(labels, samples)| matches(labels) && in_range(samples))
+            .map(|(l, _)| l)
     }
 }
 
@@ -100,8 +104,10 @@ impl SeriesSource for MemorySource {
         end: i64,
         _control: &QueryControl,
     ) -> Result<Vec<String>, SelectError> {
-        let names: BTreeSet<&str> =
-            self.matching(selectors, start, end).flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
+        let names: BTreeSet<&str> = self
+            .matching(selectors, start, end)
+            .flat_map(|labels| labels.iter().map(|(name, _)| name))
+            .collect();
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 

@@ -4,7 +4,7 @@
 //! ```
 //! use novaobs_promql::testlang::{default_options, run_script};
 //! let report = run_script(
-//!     "load 1m\n  requests{job=\"a\"} 0+10x5\neval instant at 5m sum(requests)\n  {} 50\n",
+//!     "load 1m\n  requests{job=\"a\"} 0+10x5\n\neval instant at 5m sum(requests)\n  {} 50\n",
 //!     &default_options(),
 //! )?;
 //! assert_eq!((report.passed, report.failures.len()), (1, 0));
@@ -110,8 +110,11 @@ pub fn run_script(text: &str, options: &EngineOptions) -> Result<Report, ScriptE
                 Ok(()) => report.passed += 1,
                 Err(text) => {
                     let finding = Finding { line: eval.line, text: format!("{}: {text}", eval.query) };
-                    let list =
-                        if incomplete || eval.unsupported { &mut report.unsupported } else { &mut report.failures };
+                    let list = if incomplete || eval.unsupported {
+                        &mut report.unsupported
+                    } else {
+                        &mut report.failures
+                    };
                     list.push(finding);
                 }
             },

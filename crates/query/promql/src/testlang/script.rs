@@ -206,7 +206,8 @@ fn head(line: &str) -> Result<Eval, String> {
 
 /// Takes `<word> <time>` off the front.
 fn take_time<'a>(text: &'a str, word: &str) -> Result<(i64, &'a str), String> {
-    let rest = text.strip_prefix(word).ok_or_else(|| format!("{word} <time> is missing at {text:?}"))?.trim_start();
+    let rest =
+        text.strip_prefix(word).ok_or_else(|| format!("{word} <time> is missing at {text:?}"))?.trim_start();
     let (value, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     Ok((time(value)?, rest.trim_start()))
 }

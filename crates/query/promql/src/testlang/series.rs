@@ -102,7 +102,9 @@ fn push_word(word: &str, out: &mut Vec<Option<f64>>) -> bool {
         Some(found) if rest.starts_with(['+', '-']) => found,
         _ => (0.0, rest),
     };
-    let Some(count) = rest.strip_prefix('x').and_then(|count| count.parse::<usize>().ok()) else { return false };
+    let Some(count) = rest.strip_prefix('x').and_then(|count| count.parse::<usize>().ok()) else {
+        return false;
+    };
     let mut value = first;
     for _ in 0..=count {
         out.push(Some(value));
