@@ -1,1 +1,29 @@
-//! Rule groups on a clock: expressions to recorded series and alerts.
+//! Rule groups on a clock: expressions become recorded series or alerts.
+//!
+//! Rule [files](file) are read strictly into groups. Each group is a task that at every slot of its
+//! interval evaluates its rules in order at one time, in any registered [`Language`]: results are written
+//! through a [`novaobs_model::SampleSink`], alerts that fire or cease go to a [`novaobs_model::AlertSink`].
+//! The [`RuleManager`] starts groups, carries their state over reloads and restores it after a restart:
+//! `for` from the series `ALERTS_FOR_STATE`, as the peer does, and `keep_firing_for` from a small file.
+//!
+//! A group is a state machine that is told the time (`group.rs`, `alert.rs`); only `manager.rs` looks at
+//! the clock.
+
+mod alert;
+pub mod file;
+mod group;
+mod keep;
+mod language;
+mod manager;
+mod metrics;
+mod schedule;
+mod snapshot;
+mod text;
+
+pub use alert::{ActiveAlert, AlertState};
+pub use language::{EvalError, Expression, Language, PromQl};
+pub use manager::{ApplyError, RuleConfig, RuleManager, RuleOptions};
+pub use snapshot::{GroupSnapshot, Health, RuleSnapshot, SnapshotKind};
+
+#[cfg(test)]
+mod tests;
