@@ -117,7 +117,7 @@ impl Inhibitor {
             let two_sided = rule.source.matches(labels);
             let inhibits = |source: &&Fingerprint| {
                 alerts.get(source).is_some_and(|source| {
-                    !source.is_resolved(now) && !(two_sided && rule.target.matches(&source.labels))
+                    !source.is_resolved(now) && (!two_sided || !rule.target.matches(&source.labels))
                 })
             };
             if let Some(source) =

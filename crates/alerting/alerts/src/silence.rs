@@ -364,7 +364,7 @@ mod tests {
         let id = set(&mut silences, posted("", 5, 20), 10).unwrap();
         assert_eq!(shown(&silences, &id, 10), "active 10-20");
         let labels = Labels::from_pairs([("a", "b")]);
-        assert_eq!(silences.silencing(&labels, at(19)), [id.clone()]);
+        assert_eq!(silences.silencing(&labels, at(19)), std::slice::from_ref(&id));
         assert!(silences.silencing(&labels, at(20)).is_empty());
         assert!(silences.silencing(&Labels::from_pairs([("a", "c")]), at(19)).is_empty());
         silences.remove_expired(at(29));
