@@ -60,12 +60,6 @@ fn metric(registry: &Registry, start: &str) -> String {
 fn faults_are_named() {
     let f = |text: &str, want: Expect| want.assert_eq(&read(Path::new("/etc/p.yml"), text).unwrap_err());
     f(
-        "static_configs: [{targets: ['http://a:80']}]",
-        expect![[
-            r#"/etc/p.yml:1:29: static_configs[0].targets[0]: "http://a:80" is not a valid hostname: write host:port, and use scheme and metrics_path for the rest"#
-        ]],
-    );
-    f(
         "static_configs: [{target: [a]}]",
         expect![
             "/etc/p.yml:1:19: static_configs[0].target: field target not found in static_configs[0]: did you mean targets?"

@@ -9,7 +9,7 @@ use super::groups::address_set;
 /// One entry: addresses with the labels they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StaticConfig {
-    /// Addresses, `host:port` or `host`.
+    /// Addresses, `host:port` or `host`; whatever relabelling makes addresses of, such as the URLs of probes.
     pub targets: Vec<String>,
     /// Labels of all of them.
     pub labels: Labels,
@@ -19,22 +19,11 @@ impl StaticConfig {
     /// Reads one entry.
     pub fn read(at: &Cursor<'_>) -> Option<StaticConfig> {
         let mut map = at.mapping();
-        let targets = map.or("targets", value::list(address), Vec::new());
+        let targets = map.or("targets", value::list(value::string), Vec::new());
         let labels = map.or("labels", value::labels, Labels::empty());
         map.finish();
         Some(StaticConfig { targets, labels })
     }
-}
-
-/// An address has no scheme and no path: those are keys of the job.
-fn address(at: &Cursor<'_>) -> Option<String> {
-    let text = value::string(at)?;
-    if text.contains('/') {
-        return at.error(format!(
-            "{text:?} is not a valid hostname: write host:port, and use scheme and metrics_path for the rest"
-        ));
-    }
-    Some(text)
 }
 
 /// The groups of all entries; the source is the entry's place.
