@@ -126,10 +126,12 @@ impl Store {
         let mut index = self.index.write();
         index.take(&vacancies);
         for pair in &pairs {
-            index.add_pair(pair.number, &pair.name, &pair.value);
+            let added = index.add_pair(pair.number, &pair.name, &pair.value);
+            novaobs_model::always!(added.is_some(), "pair {} leaves a gap", pair.number);
         }
         for new in &series {
-            index.add_series(new.slot, new.generation, new.hash, &new.pairs);
+            let added = index.add_series(new.slot, new.generation, new.hash, &new.pairs);
+            novaobs_model::always!(added.is_some(), "slot {} leaves a gap", new.slot);
         }
         drop(index);
         self.metrics.series_created.inc_by(series.len() as u64);
@@ -179,6 +181,8 @@ impl Store {
         if writer.failing.is_none() {
             tracing::error!("{reason}; queries go on, writes are refused until space returns");
         }
+        // A part takes less room than its log, and the log goes once it is written.
+        self.want_flush();
         writer.failing = Some(reason.clone());
         AppendError::ReadOnly(reason)
     }

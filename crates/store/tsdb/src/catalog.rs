@@ -136,7 +136,7 @@ impl Catalog {
         while pairs.peek().is_some() {
             file.append(|out| put_add(out, pairs.by_ref().take(PER_RECORD), none()))?;
         }
-        let mut series = index.iter().peekable();
+        let mut series = index.iter_slots().peekable();
         while series.peek().is_some() {
             file.append(|out| put_add(out, std::iter::empty(), series.by_ref().take(PER_RECORD)))?;
         }
@@ -187,14 +187,14 @@ fn put_add<'a>(
 }
 
 /// Applies one record; `None` when it makes no sense.
-fn apply(payload: &[u8], index: &mut SeriesIndex, next_generation: &mut u32) -> Option<()> {
+pub(crate) fn apply(payload: &[u8], index: &mut SeriesIndex, next_generation: &mut u32) -> Option<()> {
     let mut reader = Reader::new(payload);
     match reader.u8()? {
         ADD => {
             for _ in 0..reader.count()? {
                 let number = reader.uint32()?;
                 let (name, value) = (reader.str()?, reader.str()?);
-                index.add_pair(number, name, value);
+                index.add_pair(number, name, value)?;
             }
             let (mut slot, mut generation) = (0i64, 0i64);
             let mut pairs = Vec::new();
@@ -208,7 +208,7 @@ fn apply(payload: &[u8], index: &mut SeriesIndex, next_generation: &mut u32) -> 
                 }
                 let known = u32::try_from(generation).ok()?;
                 *next_generation = (*next_generation).max(known.checked_add(1)?);
-                index.add_series(u32::try_from(slot).ok()?, known, hash, &pairs);
+                index.add_series(u32::try_from(slot).ok()?, known, hash, &pairs)?;
             }
         }
         DROP => {
@@ -220,4 +220,55 @@ fn apply(payload: &[u8], index: &mut SeriesIndex, next_generation: &mut u32) -> 
         _ => return None,
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rewriting_keeps_numbers_and_forgets_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { mut catalog, mut index, .. } = Catalog::open(folder.path(), None).unwrap();
+        let mut generation = 0;
+        // Churn: each round drops the series of the one before, but for one that stays.
+        while catalog.number == 1 {
+            let round = generation / 1000;
+            let mut vacant = index.vacancies();
+            let (mut pairs, mut series) = (Vec::new(), Vec::new());
+            for n in 0..1000 {
+                generation += 1;
+                let number = index.next_pair(&mut vacant);
+                pairs.push(NewPair {
+                    number,
+                    name: "pod".to_owned(),
+                    value: format!("{round}-{n}-{}", "x".repeat(100)),
+                });
+                let slot = index.next_slot(&mut vacant);
+                series.push(NewSeries { slot, generation, hash: u64::from(generation), pairs: vec![number] });
+            }
+            catalog.add(&pairs, &series).unwrap();
+            index.take(&vacant);
+            pairs.iter().for_each(|p| index.add_pair(p.number, &p.name, &p.value).unwrap());
+            series.iter().for_each(|s| index.add_series(s.slot, s.generation, s.hash, &s.pairs).unwrap());
+            let gone: Vec<u32> = series.iter().map(|s| s.slot).filter(|slot| *slot != 700 + round).collect();
+            catalog.remove(&gone).unwrap();
+            gone.iter().for_each(|slot| index.remove(*slot));
+            index.collect_free();
+            catalog.rewrite_if_due(folder.path(), &index, generation + 1).unwrap();
+        }
+        let content = |index: &SeriesIndex| -> Vec<_> {
+            index.iter().map(|(slot, generation, _, _)| (slot, generation, index.labels(slot))).collect()
+        };
+        let expected = content(&index);
+        assert!(expected.len() > 3, "one series per round stayed");
+        assert!(catalog.file.length() < 1 << 18);
+        drop(catalog);
+        assert!(!Name::Catalog(1).path(folder.path()).exists());
+        let again = Catalog::open(folder.path(), Some(2)).unwrap();
+        assert_eq!(
+            (content(&again.index), again.damaged, again.next_generation),
+            (expected, 0, generation + 1)
+        );
+    }
 }

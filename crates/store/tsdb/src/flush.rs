@@ -1,6 +1,7 @@
 //! From memory to a part: the head's samples are sealed, written, listed; then their log is deleted.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,9 @@ use roaring::RoaringBitmap;
 use crate::compaction;
 use crate::head::buffers::{Buffers, Samplings};
 use crate::head::index::SeriesIndex;
-use crate::limits::{ENDED_MS, FLUSH_EVERY, FLUSH_WAL_BYTES, IDLE_MS, PAGE_SERIES, SERIES_BYTES};
+use crate::limits::{
+    ENDED_MS, FLUSH_EVERY, FLUSH_WAL_BYTES, IDLE_MS, LOG_SHARE, PAGE_SERIES, SERIES_BYTES, SMALL_LOG_BYTES,
+};
 use crate::names::Name;
 use crate::part::reader::Part;
 use crate::part::writer::PartWriter;
@@ -24,8 +27,17 @@ impl Store {
         if self.view.read().sealed.is_some() {
             return true;
         }
-        let writer = self.writer.lock();
-        writer.sealed_at.elapsed() >= FLUSH_EVERY || writer.wal.file.length() >= FLUSH_WAL_BYTES
+        let (age, log) = {
+            let writer = self.writer.lock();
+            (writer.sealed_at.elapsed(), writer.wal.file.length())
+        };
+        // The log counts against the limit of size and cannot be deleted: it stays a small share of it.
+        let share = self.settings.read().retention_size.map_or(u64::MAX, |size| size / LOG_SHARE);
+        if age >= FLUSH_EVERY || log >= FLUSH_WAL_BYTES.min(share.max(SMALL_LOG_BYTES)) {
+            return true;
+        }
+        // While there is still room for the part that replaces it.
+        log >= SMALL_LOG_BYTES && free_bytes(&self.folder).is_some_and(|free| free < 2 * log)
     }
 
     /// Writes the head's samples to parts. A flush that failed is taken up again by the next.
@@ -45,16 +57,35 @@ impl Store {
         match &written {
             Ok(()) => {
                 self.metrics.compactions.inc();
-                for covered in (1..sealed.first_wal).rev() {
-                    // Older ones were removed before.
-                    if std::fs::remove_file(Name::Wal(covered).path(&self.folder)).is_err() {
-                        break;
-                    }
-                }
+                self.remove_segments_before(sealed.first_wal);
             }
             Err(_) => self.metrics.compactions_failed.inc(),
         }
         written
+    }
+
+    /// Writes what the log holds to parts and starts a segment that needs none of those before it.
+    pub(crate) fn leave_log_behind(&self) -> io::Result<()> {
+        self.flush()?;
+        let number = {
+            let mut writer = self.writer.lock();
+            let number = writer.wal.number + 1;
+            writer.wal = Wal::create(&self.folder, number, &writer.tails)?;
+            number
+        };
+        self.replace_parts(&[], Vec::new(), Some(number))?;
+        self.remove_segments_before(number);
+        Ok(())
+    }
+
+    /// Removes segments that parts cover; what cannot be removed now is at the next start.
+    fn remove_segments_before(&self, first: u64) {
+        for covered in (1..first).rev() {
+            // The ones below were removed before.
+            if std::fs::remove_file(Name::Wal(covered).path(&self.folder)).is_err() {
+                break;
+            }
+        }
     }
 
     /// Starts a new segment and new buffers; `None` when there is nothing to write.
@@ -184,6 +215,12 @@ impl Store {
         part.finish()?;
         Part::open(number, &path).map(|part| Some(Arc::new(part)))
     }
+}
+
+/// What the disk has left for us.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The head's pairs in the order a part has them.

@@ -31,6 +31,8 @@ mod catalog;
 mod codec;
 mod compaction;
 mod flush;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod limits;
 mod listing;

@@ -31,6 +31,10 @@ pub(crate) const SMALL_PARTS: usize = 8;
 pub(crate) const FLUSH_EVERY: Duration = Duration::from_secs(300);
 /// The head goes to a part when its log has this size: about half a second of replay.
 pub(crate) const FLUSH_WAL_BYTES: u64 = 48 << 20;
+/// With a limit of size, the head goes to a part when its log is this share of it.
+pub(crate) const LOG_SHARE: u64 = 8;
+/// A log below this is never a reason to flush.
+pub(crate) const SMALL_LOG_BYTES: u64 = 1 << 20;
 /// Unwritten log reaches the disk at this interval: what a power cut (not a crash) may take.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Retention is looked at this often.

@@ -42,7 +42,7 @@ impl Store {
         let mut stats = Stats::default();
         for samples in view.sealed.map(|s| s.samples).into_iter().chain([view.active]) {
             let buffers = samples.buffers.read();
-            stats.chunks += buffers.chunks + buffers.series();
+            stats.chunks += buffers.chunks + buffers.series;
             if let Some((first, last)) = buffers.range {
                 stats.min_time = Some(stats.min_time.map_or(first, |time| time.min(first)));
                 stats.max_time = Some(stats.max_time.map_or(last, |time| time.max(last)));

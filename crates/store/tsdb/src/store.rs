@@ -166,6 +166,10 @@ impl Store {
             wake: Condvar::new(),
             flush_wanted: Mutex::new(false),
         };
+        if lost > 0 {
+            // Their slots will be given to other series, which must not inherit these samples.
+            store.leave_log_behind().map_err(failed("write what its log holds to a part"))?;
+        }
         store.update_gauges();
         Ok(store)
     }
@@ -203,7 +207,7 @@ impl Store {
         let head_first = head_first.into_iter().flatten().map(|(first, _)| first).min();
         let first = view.parts.iter().map(|part| part.footer().first).chain(head_first).min();
         metrics.head_series.set(self.index.read().len() as i64);
-        let chunks = |buffers: &Buffers| (buffers.chunks + buffers.series()) as i64;
+        let chunks = |buffers: &Buffers| (buffers.chunks + buffers.series) as i64;
         metrics.head_chunks.set(chunks(&view.active.buffers.read()));
         metrics.head_min_time.set(head_first.map_or(0.0, |t| t as f64));
         metrics.head_max_time.set(if newest == Tail::NONE { 0.0 } else { newest as f64 });

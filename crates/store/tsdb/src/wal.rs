@@ -181,7 +181,7 @@ pub(crate) fn replay(bytes: &[u8], to: &mut impl Replay) -> Replayed {
     Replayed { good, damaged: left as u64 }
 }
 
-fn replay_record(payload: &[u8], to: &mut impl Replay) -> Option<()> {
+pub(crate) fn replay_record(payload: &[u8], to: &mut impl Replay) -> Option<()> {
     let mut reader = Reader::new(payload);
     let kind = reader.u8()?;
     if kind == NEWEST {

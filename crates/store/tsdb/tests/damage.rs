@@ -203,6 +203,14 @@ fn a_damaged_log_or_manifest_never_keeps_the_store_from_opening() {
             );
             let refs = resolve(&*store, &["c"]);
             assert_eq!(append(&*store, &[(refs[0], 3, 3.0)]).accepted, 1);
+            drop(store);
+            let again = read_all(&*open(copy.path()));
+            let only = std::collections::BTreeMap::from([(3, 3.0f64.to_bits())]);
+            assert_eq!(
+                again.get("c"),
+                Some(&only),
+                "{prefix} byte {at}: a new series has only its own samples"
+            );
         }
     }
 }

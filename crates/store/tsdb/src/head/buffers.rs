@@ -24,6 +24,8 @@ pub(crate) struct Buffers {
     slots: Vec<Buffer>,
     /// Samples in all buffers.
     pub(crate) samples: u64,
+    /// Series that have samples.
+    pub(crate) series: u64,
     /// Encoded chunks in all buffers.
     pub(crate) chunks: u64,
     /// First and last time in all buffers.
@@ -79,6 +81,7 @@ impl Buffers {
             self.slots.resize_with(at + 1, Buffer::default);
         }
         let Some(buffer) = self.slots.get_mut(at) else { return };
+        self.series += u64::from(buffer.is_empty());
         if late {
             buffer.insert(time, value);
         } else if buffer.append(time, value) {
@@ -98,11 +101,6 @@ impl Buffers {
         let inside =
             |buffer: &Buffer| buffer.range().is_some_and(|(first, last)| first <= end && last >= start);
         (0u32..).zip(&self.slots).filter(|(_, buffer)| inside(buffer)).map(|(slot, _)| slot).collect()
-    }
-
-    /// Series that have samples.
-    pub(crate) fn series(&self) -> u64 {
-        self.slots.iter().filter(|buffer| !buffer.is_empty()).count() as u64
     }
 
     /// Whether any sample may lie in the range.

@@ -66,21 +66,25 @@ impl SeriesIndex {
         self.names.get(name)?.get(value).copied()
     }
 
-    /// Adds a pair under `number` (from [`SeriesIndex::next_pair`] or a log).
-    pub(crate) fn add_pair(&mut self, number: u32, name: &str, value: &str) {
+    /// Adds a pair under `number` (from [`SeriesIndex::next_pair`] or a log); with an empty value only the
+    /// number is kept free. `None` for a number that cannot be next: numbers have no gaps.
+    pub(crate) fn add_pair(&mut self, number: u32, name: &str, value: &str) -> Option<()> {
+        let at = number as usize;
+        if at == self.pairs.len() {
+            self.pairs.push(None);
+        }
+        let place = self.pairs.get_mut(at)?;
+        if value.is_empty() {
+            return Some(());
+        }
         let name = match self.names.get_key_value(name) {
             Some((shared, _)) => shared.clone(),
             None => Arc::from(name),
         };
         let value: Arc<str> = Arc::from(value);
         self.names.entry(name.clone()).or_default().insert(value.clone(), number);
-        let at = number as usize;
-        if self.pairs.len() <= at {
-            self.pairs.resize_with(at + 1, || None);
-        }
-        if let Some(place) = self.pairs.get_mut(at) {
-            *place = Some(Pair { name, value, postings: Postings::default() });
-        }
+        *place = Some(Pair { name, value, postings: Postings::default() });
+        Some(())
     }
 
     /// The numbers the next new pairs and series will have: free ones first. Nothing is taken.
@@ -101,8 +105,17 @@ impl SeriesIndex {
         vacancies.slots.take(&self.free)
     }
 
-    /// Adds a series whose pairs have been added.
-    pub(crate) fn add_series(&mut self, slot: u32, generation: u32, hash: u64, pairs: &[u32]) {
+    /// Adds a series whose pairs have been added; with generation 0 only the slot is kept free. `None` for
+    /// a slot that cannot be next: slots have no gaps.
+    pub(crate) fn add_series(&mut self, slot: u32, generation: u32, hash: u64, pairs: &[u32]) -> Option<()> {
+        let at = slot as usize;
+        if at == self.slots.len() {
+            self.slots.push(Slot { hash: 0, generation: 0, live: false, pairs: Box::default() });
+        }
+        let place = self.slots.get_mut(at)?;
+        if generation == 0 {
+            return Some(());
+        }
         let mut packed = Vec::with_capacity(pairs.len() * 2);
         for pair in pairs {
             put_uint(&mut packed, u64::from(*pair));
@@ -110,15 +123,12 @@ impl SeriesIndex {
                 pair.postings.insert(slot);
             }
         }
-        let at = slot as usize;
-        while self.slots.len() <= at {
-            self.slots.push(Slot { hash: 0, generation: 0, live: false, pairs: Box::default() });
-        }
-        if let Some(place) = self.slots.get_mut(at) {
-            *place = Slot { hash, generation, live: true, pairs: packed.into() };
-        }
+        let replaced = std::mem::replace(place, Slot { hash, generation, live: true, pairs: packed.into() });
         let slots = &self.slots;
-        self.table.insert_unique(hash, slot, |slot| slots.get(*slot as usize).map_or(0, |s| s.hash));
+        if !replaced.live {
+            self.table.insert_unique(hash, slot, |slot| slots.get(*slot as usize).map_or(0, |s| s.hash));
+        }
+        Some(())
     }
 
     /// Drops a series, and the pairs only it had.
@@ -178,11 +188,19 @@ impl SeriesIndex {
         live.map(|(number, slot)| (number, slot.generation, slot.hash, numbers(&slot.pairs)))
     }
 
-    /// Number, name and value of each pair.
+    /// As [`SeriesIndex::iter`], with the free slots as generation 0.
+    pub(crate) fn iter_slots(&self) -> impl Iterator<Item = (u32, u32, u64, impl Iterator<Item = u32> + '_)> {
+        (0u32..).zip(&self.slots).map(|(number, slot)| {
+            let generation = if slot.live { slot.generation } else { 0 };
+            (number, generation, slot.hash, numbers(&slot.pairs))
+        })
+    }
+
+    /// Number, name and value of each pair; those of free numbers are empty.
     pub(crate) fn iter_pairs(&self) -> impl Iterator<Item = (u32, &str, &str)> {
-        (0u32..)
-            .zip(&self.pairs)
-            .filter_map(|(number, pair)| pair.as_ref().map(|p| (number, &*p.name, &*p.value)))
+        (0u32..).zip(&self.pairs).map(|(number, pair)| {
+            pair.as_ref().map_or((number, "", ""), |pair| (number, &*pair.name, &*pair.value))
+        })
     }
 
     /// Names and values in order, with the pair's number and the number of series that have it.
