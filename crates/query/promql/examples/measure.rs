@@ -16,13 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut source = MemorySource::default();
     let mut samples = 0;
     for index in 0..SERIES {
-        let mut series = SeriesSamples::default();
-        series.labels = Labels::from_pairs([
+        let labels = Labels::from_pairs([
             (METRIC_NAME, "m_total"),
             ("x", &format!("{}", index % 10)),
             ("instance", &format!("host-{index}:9100")),
             ("job", "api"),
         ]);
+        let mut series = SeriesSamples { labels, ..SeriesSamples::default() };
         for step in 0..DAY / 15_000 {
             series.samples.push(step * 15_000, (step * (index as i64 % 7 + 1)) as f64);
         }

@@ -1,7 +1,7 @@
 //! Runs one query: plans it, pulls its rows, gives them the shape of the answer.
 
 use novaobs_model::{Labels, QueryControl, Samples, SeriesSamples, SeriesSource};
-use novaobs_promql_parser::ast::{Expr, Extended, ValueType};
+use novaobs_promql_parser::ast::{Expr, ExprKind, Extended, ValueType};
 
 use crate::EvalTime;
 use crate::functions::extended;
@@ -20,8 +20,66 @@ pub(crate) struct Settings {
     pub(crate) max_samples: u64,
 }
 
-/// Evaluates `expr`, the parsed `text`, at `time`.
+/// Levels of an expression that may be evaluated at all.
+const MAX_DEPTH: usize = 5_000;
+/// Levels that fit on the stack of any thread.
+const SHALLOW: usize = 64;
+/// Stack one level takes at most, planning and evaluating, without optimisation.
+const STACK_PER_LEVEL: usize = 32 << 10;
+
+/// Evaluates `expr`, the parsed `text`, at `time`; a deeply nested one on a thread with a larger stack.
 pub(crate) fn execute(
+    source: &dyn SeriesSource,
+    text: &str,
+    expr: &Expr,
+    time: EvalTime,
+    settings: Settings,
+    control: &QueryControl,
+) -> Result<QueryResult, QueryError> {
+    let depth = depth(expr);
+    if depth <= SHALLOW {
+        return execute_here(source, text, expr, time, settings, control);
+    }
+    if depth > MAX_DEPTH {
+        return Err(QueryError::Execution(format!(
+            "expression is nested {depth} levels deep, more than the {MAX_DEPTH} that can be evaluated"
+        )));
+    }
+    std::thread::scope(|scope| {
+        let run = || execute_here(source, text, expr, time, settings, control);
+        let builder = std::thread::Builder::new().stack_size(depth * STACK_PER_LEVEL);
+        let thread = builder
+            .spawn_scoped(scope, run)
+            .map_err(|error| QueryError::Execution(format!("cannot start a thread: {error}")))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Levels of `expr`, counted without recursion.
+fn depth(expr: &Expr) -> usize {
+    let mut deepest = 0;
+    let mut rest = vec![(expr, 1)];
+    while let Some((expr, level)) = rest.pop() {
+        deepest = deepest.max(level);
+        match &expr.kind {
+            ExprKind::Paren(inner) | ExprKind::Unary { expr: inner, .. } => rest.push((inner, level + 1)),
+            ExprKind::Subquery(subquery) => rest.push((&subquery.expr, level + 1)),
+            ExprKind::Binary(binary) => rest.extend([(&binary.left, level + 1), (&binary.right, level + 1)]),
+            ExprKind::Aggregate(aggregate) => {
+                rest.push((&aggregate.expr, level + 1));
+                rest.extend(aggregate.param.iter().map(|param| (param, level + 1)));
+            }
+            ExprKind::Call(call) => rest.extend(call.args.iter().map(|arg| (arg, level + 1))),
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::VectorSelector(_)
+            | ExprKind::MatrixSelector(_) => {}
+        }
+    }
+    deepest
+}
+
+fn execute_here(
     source: &dyn SeriesSource,
     text: &str,
     expr: &Expr,

@@ -1,9 +1,29 @@
 //! The PromQL engine: a parsed query and a store in, a value out.
 //!
-//! Expression -> plan -> operators that pull one series at a time, each a row of values over the query's
-//! steps -> [`QueryResult`]. Selectors are fetched once for the whole query and stream; only what an
-//! operator must hold (groups, the one side of a join) is kept, and that memory comes from the query's
-//! share of the process-wide budget.
+//! Data flows `plan` -> `operators` -> `execute`: the planner turns a syntax tree into operators; those pull
+//! one series at a time from the store or from each other, each a row of values over the query's steps
+//! (`row`, `stream`); the rows become a [`QueryResult`]. A selector is read once for the whole query and
+//! streams, windows slide over its samples; only what an operator must hold (groups, the one side of a
+//! join, buckets) is kept, and that memory comes from the query's share of the process-wide budget.
+//! `functions` holds what is computed, `annotations` the warnings, [`testlang`] a language for tests.
+//!
+//! Native histograms are not read yet: functions of them give nothing for floats, as in the peer.
+//!
+//! ```
+//! use novaobs_promql::testlang::{MemorySource, default_options};
+//! use novaobs_promql::{Engine, EvalTime, Value};
+//! use novaobs_promql_parser::{ParseOptions, parse};
+//!
+//! let engine = Engine::new(default_options());
+//! let text = "vector(6) * 7";
+//! let expr = parse(text, ParseOptions::default())?;
+//! let control = engine.control(None);
+//! let source = MemorySource::default();
+//! let result = engine.query(&source, text, &expr, EvalTime::Instant(0), None, &control)?;
+//! let Value::Vector(samples) = result.value else { panic!("a vector") };
+//! assert_eq!(samples[0].value, 42.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod annotations;
 mod execute;

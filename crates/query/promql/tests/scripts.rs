@@ -1,6 +1,8 @@
 //! Runs the scripts in `tests/scripts`, one test per file, and those of a folder named by
 //! `PROMQL_TEST_DIR` if it is set.
 
+#![expect(clippy::panic, reason = "a test may fail loudly")]
+
 use std::path::Path;
 
 use novaobs_promql::testlang::{default_options, run_script};

@@ -1,6 +1,8 @@
 //! Property: a range query's column at a step is what the instant query at that time gives, for random
 //! series and expressions. The two take different paths through windows, groups and joins.
 
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
 use novaobs_model::{Labels, METRIC_NAME, Samples, SeriesSamples, stale_nan};
 use novaobs_promql::testlang::{MemorySource, default_options};
 use novaobs_promql::{Engine, EvalTime, QueryResult, Value};
@@ -162,6 +164,9 @@ proptest! {
 
     #[test]
     fn a_range_is_made_of_instants(source in source(), text in expression()) {
+        // Which of equal series is chosen depends on their order, and choosing changes it.
+        let choices = ["topk(", "bottomk ", "limitk("].iter().map(|name| text.matches(name).count()).sum::<usize>();
+        prop_assume!(choices < 2);
         let (start, step, steps) = (37_000, 23_000, 25);
         let range = run(&source, &text, EvalTime::Range { start, end: start + step * (steps - 1), step });
         let instants: Result<Vec<_>, _> = (0..steps)
