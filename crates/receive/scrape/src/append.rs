@@ -203,21 +203,22 @@ impl Appender {
         let format = response_format(&body.content_type, self.config.fallback_scrape_protocol)?;
         let mut parser = Parser::new(format, &body.bytes);
         let mut texts: HashSet<Box<[u8]>> = HashSet::new();
+        let families = cache.families();
         let mut counted = 0u64;
         let limit = self.config.limits.samples;
         let latest = time.saturating_add(MAX_AHEAD_MS);
         while let Some(entry) = parser.next()? {
             let sample = match entry {
                 Entry::Type { family, kind } => {
-                    cache.set_kind(&family, kind);
+                    families.lock().set_kind(&family, kind, cache.scrape());
                     continue;
                 }
                 Entry::Help { family, text } => {
-                    cache.set_help(&family, &text);
+                    families.lock().set_help(&family, &text, cache.scrape());
                     continue;
                 }
                 Entry::Unit { family, unit } => {
-                    cache.set_unit(&family, &unit);
+                    families.lock().set_unit(&family, &unit, cache.scrape());
                     continue;
                 }
                 Entry::Sample(sample) => sample,

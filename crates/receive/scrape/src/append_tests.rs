@@ -333,15 +333,15 @@ fn another_configuration_ends_what_it_no_longer_has() {
 fn metadata_is_kept_for_ten_scrapes() {
     let mut bench = Bench::new("");
     bench.scrape(1, "# HELP a Help.\n# TYPE a counter\na 1\n");
-    let families = bench.cache.metadata();
+    let families = bench.cache.families().lock().list();
     assert_eq!(families.len(), 1);
     assert_eq!((families[0].family.as_str(), families[0].metadata.help.as_str()), ("a", "Help."));
     for time in 2..=11 {
         bench.scrape(time, "a 1\n");
-        assert_eq!(bench.cache.metadata().len(), 1, "{time}");
+        assert_eq!(bench.cache.families().lock().list().len(), 1, "{time}");
     }
     bench.scrape(12, "a 1\n");
-    assert_eq!(bench.cache.metadata().len(), 0);
+    assert_eq!(bench.cache.families().lock().list().len(), 0);
 }
 
 #[test]

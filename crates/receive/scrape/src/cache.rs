@@ -3,8 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use novaobs_model::{Labels, Metadata, MetricType, SeriesRef};
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Metadata is kept for so many scrapes after its family vanished.
@@ -52,7 +54,7 @@ pub(crate) struct Cache {
     usual: usize,
     /// Series of an earlier cache that get a marker unless the next scrape has them.
     inherited: Vec<(SeriesRef, Labels)>,
-    families: HashMap<String, (Metadata, u64)>,
+    families: Arc<Mutex<Families>>,
 }
 
 impl Default for Cache {
@@ -63,7 +65,7 @@ impl Default for Cache {
             seen: 0,
             usual: 0,
             inherited: Vec::new(),
-            families: HashMap::new(),
+            families: Arc::default(),
         }
     }
 }
@@ -91,7 +93,16 @@ impl Cache {
         });
         let mut inherited = std::mem::take(&mut self.inherited);
         inherited.extend(tracked);
-        Cache { inherited, families: std::mem::take(&mut self.families), ..Cache::default() }
+        let fresh = Cache::default();
+        for (_, seen) in self.families.lock().0.values_mut() {
+            *seen = fresh.scrape;
+        }
+        Cache { inherited, families: self.families.clone(), ..fresh }
+    }
+
+    /// The target's metadata, to be kept elsewhere too: it can be read while a scrape is being stored.
+    pub(crate) fn families(&self) -> Arc<Mutex<Families>> {
+        self.families.clone()
     }
 
     /// The number of the current scrape.
@@ -199,7 +210,8 @@ impl Cache {
     /// Ends a scrape. After one that `worked`, texts it did not have are forgotten. Answers whether they
     /// had to be forgotten although it failed, because failing scrapes brought too many new ones.
     pub(crate) fn finish(&mut self, worked: bool) -> bool {
-        let count = self.slots.len() + self.families.len();
+        let mut families = self.families.lock();
+        let count = self.slots.len() + families.0.len();
         let forced = !worked && count > self.usual * 2 + 1000;
         if worked {
             self.usual = count;
@@ -209,51 +221,61 @@ impl Cache {
             if self.seen != self.slots.len() {
                 self.slots.retain(|_, slot| slot.seen == scrape);
             }
-            self.families.retain(|_, (_, seen)| scrape - *seen <= METADATA_SCRAPES);
+            families.0.retain(|_, (_, seen)| scrape.saturating_sub(*seen) <= METADATA_SCRAPES);
         }
+        drop(families);
         self.inherited.clear();
         self.seen = 0;
         self.scrape += 1;
         forced
     }
+}
 
-    fn family(&mut self, name: &str) -> &mut Metadata {
-        if !self.families.contains_key(name) {
-            self.families.insert(name.to_owned(), (Metadata::default(), self.scrape));
+/// Metadata of a target's families; shared between its scrapes and who asks.
+#[derive(Debug, Default)]
+pub(crate) struct Families(HashMap<String, (Metadata, u64)>);
+
+impl Families {
+    fn family(&mut self, name: &str, scrape: u64) -> &mut Metadata {
+        if !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), (Metadata::default(), scrape));
         }
-        let (metadata, seen) = self.families.entry(name.to_owned()).or_default();
-        *seen = self.scrape;
+        let (metadata, seen) = self.0.entry(name.to_owned()).or_default();
+        *seen = scrape;
         metadata
     }
 
-    pub(crate) fn set_kind(&mut self, family: &str, kind: MetricType) {
-        self.family(family).kind = kind;
+    pub(crate) fn set_kind(&mut self, family: &str, kind: MetricType, scrape: u64) {
+        self.family(family, scrape).kind = kind;
     }
 
-    pub(crate) fn set_help(&mut self, family: &str, help: &str) {
-        let metadata = self.family(family);
+    pub(crate) fn set_help(&mut self, family: &str, help: &str, scrape: u64) {
+        let metadata = self.family(family, scrape);
         if metadata.help != help {
             help.clone_into(&mut metadata.help);
         }
     }
 
-    pub(crate) fn set_unit(&mut self, family: &str, unit: &str) {
-        let metadata = self.family(family);
+    pub(crate) fn set_unit(&mut self, family: &str, unit: &str, scrape: u64) {
+        let metadata = self.family(family, scrape);
         if metadata.unit != unit {
             unit.clone_into(&mut metadata.unit);
         }
     }
 
-    /// The metadata of all families, in no order.
-    pub(crate) fn metadata(&self) -> Vec<FamilyMetadata> {
-        let families = self.families.iter();
-        families.map(|(f, (m, _))| FamilyMetadata { family: f.clone(), metadata: m.clone() }).collect()
+    /// The metadata of all families, sorted by name.
+    pub(crate) fn list(&self) -> Vec<FamilyMetadata> {
+        let families = self.0.iter();
+        let mut all: Vec<FamilyMetadata> =
+            families.map(|(f, (m, _))| FamilyMetadata { family: f.clone(), metadata: m.clone() }).collect();
+        all.sort_by(|a, b| a.family.cmp(&b.family));
+        all
     }
 
     /// The number of families and the bytes of their metadata.
-    pub(crate) fn metadata_size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         let bytes = |m: &Metadata| m.help.len() + m.unit.len() + m.kind.as_str().len();
-        (self.families.len(), self.families.values().map(|(metadata, _)| bytes(metadata)).sum())
+        (self.0.len(), self.0.values().map(|(metadata, _)| bytes(metadata)).sum())
     }
 }
 

@@ -200,12 +200,11 @@ impl ScrapeManager {
         targets
     }
 
-    /// Metadata of all targets that expose some, by job and URL. Waits for scrapes that are being stored.
+    /// Metadata of all targets that expose some, by job and URL.
     pub fn metadata(&self) -> Vec<TargetMetadata> {
         let mut all = Vec::new();
-        for (target, cache) in self.shown().into_values().flat_map(|shown| shown.active) {
-            let mut families = cache.lock().metadata();
-            families.sort_by(|a, b| a.family.cmp(&b.family));
+        for (target, families) in self.shown().into_values().flat_map(|shown| shown.active) {
+            let families = families.lock().list();
             if !families.is_empty() {
                 all.push(TargetMetadata { target: target.public().clone(), families });
             }
@@ -219,7 +218,7 @@ impl ScrapeManager {
         let metrics = &self.inner.context.metrics;
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         for (job, shown) in self.shown() {
-            let sizes = shown.active.iter().map(|(_, cache)| cache.lock().metadata_size());
+            let sizes = shown.active.iter().map(|(_, families)| families.lock().size());
             let (entries, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
             metrics.cache_entries.with_label_values(&[job.as_str()]).set(gauge(entries));
             metrics.cache_bytes.with_label_values(&[job.as_str()]).set(gauge(bytes));

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::Appender;
-use crate::cache::Cache;
+use crate::cache::{Cache, Families};
 use crate::config::ScrapeConfig;
 use crate::metrics::ScrapeMetrics;
 use crate::run::{Loop, LoopHandle, Shared};
@@ -47,7 +47,7 @@ struct Inner {
 /// Targets and problems of a job at one moment.
 #[derive(Clone, Default)]
 pub(crate) struct Shown {
-    pub(crate) active: Vec<(Arc<Target>, Arc<Mutex<Cache>>)>,
+    pub(crate) active: Vec<(Arc<Target>, Arc<Mutex<Families>>)>,
     /// Labels before relabelling of targets that it dropped, as many as are kept.
     pub(crate) dropped: Vec<Labels>,
     pub(crate) dropped_count: usize,
@@ -268,8 +268,9 @@ impl Inner {
             };
             let client = state.client.clone();
             let job = Loop { appender, client, shared: self.context.shared.clone(), seed: state.seed };
+            let families = cache.lock().families();
             if let Some((before, _)) =
-                self.shown.lock().active.iter().find(|(_, shown)| Arc::ptr_eq(shown, &cache))
+                self.shown.lock().active.iter().find(|(_, shown)| Arc::ptr_eq(shown, &families))
             {
                 target.adopt(before.last());
             }
@@ -286,7 +287,7 @@ impl Inner {
             handle.force_target_limit(exceeded);
         }
         let mut active: Vec<_> =
-            state.loops.values().map(|(t, handle)| (t.clone(), handle.cache.clone())).collect();
+            state.loops.values().map(|(t, handle)| (t.clone(), handle.families.clone())).collect();
         active.sort_by(|a, b| a.0.url().cmp(b.0.url()));
         {
             let mut shown = self.shown.lock();

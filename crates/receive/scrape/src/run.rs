@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Scrape, ScrapeError};
-use crate::cache::Cache;
+use crate::cache::{Cache, Families};
 use crate::fetch::fetch;
 
 /// Scrape times this close to their turn are taken to be their turn: even steps compress better.
@@ -27,7 +27,8 @@ pub(crate) struct Shared {
 
 /// A running loop.
 pub(crate) struct LoopHandle {
-    pub(crate) cache: Arc<Mutex<Cache>>,
+    cache: Arc<Mutex<Cache>>,
+    pub(crate) families: Arc<Mutex<Families>>,
     stop: CancellationToken,
     stopped: CancellationToken,
     markers: Arc<AtomicBool>,
@@ -54,8 +55,10 @@ fn milliseconds(time: Duration) -> i64 {
 impl LoopHandle {
     /// Starts a loop with what an earlier one remembered.
     pub(crate) fn start(job: Loop, cache: Arc<Mutex<Cache>>) -> LoopHandle {
+        let families = cache.lock().families();
         let handle = LoopHandle {
             cache,
+            families,
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
             markers: Arc::new(AtomicBool::new(true)),

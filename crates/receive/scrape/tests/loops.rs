@@ -1,5 +1,7 @@
 //! Whole scrapes: a target that speaks HTTP, a manager, and what arrives in the store.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "all of this is tests")]
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -17,9 +19,12 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::watch;
 
+/// Samples by series.
+type Stored = HashMap<String, Vec<(i64, f64)>>;
+
 /// A store in memory that tells when something arrives.
 struct Memory {
-    state: Mutex<(Vec<Labels>, HashMap<String, Vec<(i64, f64)>>)>,
+    state: Mutex<(Vec<Labels>, Stored)>,
     arrived: watch::Sender<usize>,
 }
 
