@@ -282,7 +282,32 @@ fn an_alert_from_pending_to_resolved() {
         world.evaluate(minute);
         seen += &world.look(minute);
     }
-    expect![[r#""#]].assert_eq(&seen);
+    expect![[r#"
+        0m: inactive
+        1m: pending pending{alertname="Down", job="a", severity="page", team="infra"}=0
+          ALERTS{alertname="Down", alertstate="pending", job="a", severity="page", team="infra"} 1
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} 60
+        2m: pending pending{alertname="Down", job="a", severity="page", team="infra"}=0
+          ALERTS{alertname="Down", alertstate="pending", job="a", severity="page", team="infra"} 1
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} 60
+        3m: firing firing{alertname="Down", job="a", severity="page", team="infra"}=0
+          ALERTS{alertname="Down", alertstate="pending", job="a", severity="page", team="infra"} stale
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} 60
+          ALERTS{alertname="Down", alertstate="firing", job="a", severity="page", team="infra"} 1
+          sent {alertname="Down", job="a", severity="page", team="infra"} from 3m to 7m {bad="<error expanding template: error executing template __alert_Down: template: __alert_Down:1:120: executing \"__alert_Down\" at <.Nope.x>: can't evaluate field Nope in type struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }>", text="a is 0 in eu"}
+        4m: firing firing{alertname="Down", job="a", severity="page", team="infra"}=0
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} 60
+          ALERTS{alertname="Down", alertstate="firing", job="a", severity="page", team="infra"} 1
+        5m: firing firing{alertname="Down", job="a", severity="page", team="infra"}=0
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} 60
+          ALERTS{alertname="Down", alertstate="firing", job="a", severity="page", team="infra"} 1
+          sent {alertname="Down", job="a", severity="page", team="infra"} from 3m to 9m {bad="<error expanding template: error executing template __alert_Down: template: __alert_Down:1:120: executing \"__alert_Down\" at <.Nope.x>: can't evaluate field Nope in type struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }>", text="a is 0 in eu"}
+        6m: inactive
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} stale
+          ALERTS{alertname="Down", alertstate="firing", job="a", severity="page", team="infra"} stale
+          sent {alertname="Down", job="a", severity="page", team="infra"} from 3m to 6m {bad="<error expanding template: error executing template __alert_Down: template: __alert_Down:1:120: executing \"__alert_Down\" at <.Nope.x>: can't evaluate field Nope in type struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }>", text="a is 0 in eu"}
+        7m: inactive
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -324,7 +349,21 @@ fn recording_rules_see_each_other_and_end_what_vanished() {
     world.reload("{groups: [{name: g, rules: [{record: 'a:b', expr: 'sum by (job) (x)', labels: {l: v}}]}]}");
     world.evaluate(2);
     seen += &world.look(2);
-    expect![[r#""#]].assert_eq(&seen);
+    expect![[r#"
+        0m:
+          a:b{job="a", l="v"} 1
+          a:b{job="b", l="v"} 2
+          c:d{job="a", l="v"} 2
+          c:d{job="b", l="v"} 4
+        1m:
+          a:b{job="a", l="v"} 3
+          a:b{job="b", l="v"} stale
+          c:d{job="a", l="v"} 6
+          c:d{job="b", l="v"} stale
+        2m:
+          a:b{job="a", l="v"} 3
+          c:d{job="a", l="v"} stale
+    "#]].assert_eq(&seen);
 }
 
 #[test]
@@ -335,10 +374,18 @@ fn limits_and_duplicates_fail_the_rule() {
         world.evaluate(0);
         want.assert_eq(&world.look(0));
     };
-    check("{record: 'a:b', expr: x}", expect![[r#""#]]);
-    check("{record: 'a:b', expr: x, labels: {job: same}}", expect![[r#""#]]);
-    check("{alert: A, expr: x}", expect![[r#""#]]);
-    check("{alert: A, expr: x, labels: {job: same}}", expect![[r#""#]]);
+    check("{record: 'a:b', expr: x}", expect![[r#"
+        0m: error: exceeded limit of 1 with 2 series
+    "#]]);
+    check("{record: 'a:b', expr: x, labels: {job: same}}", expect![[r#"
+        0m: error: vector contains metrics with the same labelset after applying rule labels
+    "#]]);
+    check("{alert: A, expr: x}", expect![[r#"
+        0m: inactive error: exceeded limit of 1 with 2 alerts
+    "#]]);
+    check("{alert: A, expr: x, labels: {job: same}}", expect![[r#"
+        0m: inactive error: vector contains metrics with the same labelset after applying alert labels
+    "#]]);
 }
 
 #[test]
@@ -401,7 +448,12 @@ fn kept_alerts_survive_a_restart() {
     assert!(after.look(4).contains(" firing{"));
     after.write(5, "up{job=\"a\"} 1");
     after.evaluate(5);
-    expect![[r#""#]].assert_eq(&after.look(5));
+    expect![[r#"
+        5m: inactive
+          ALERTS{alertname="Down", alertstate="firing", job="a", severity="page", team="infra"} stale
+          ALERTS_FOR_STATE{alertname="Down", job="a", severity="page", team="infra"} stale
+          sent {alertname="Down", job="a", severity="page", team="infra"} from 2m to 5m {bad="<error expanding template: error executing template __alert_Down: template: __alert_Down:1:120: executing \"__alert_Down\" at <.Nope.x>: can't evaluate field Nope in type struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }>", text="a is 0 in eu"}
+    "#]].assert_eq(&after.look(5));
     std::fs::write(&path, "{").unwrap();
     assert_eq!(crate::keep::load(&path, 0), [], "damaged");
 }
@@ -416,22 +468,35 @@ fn files_are_checked_strictly() {
         };
         want.assert_eq(&got);
     };
-    check("", expect![[r#""#]]);
-    check("groups:\n- name: a\n  rules:\n  - alert: X\n    expr: up\n    fro: 5m\n", expect![[r#""#]]);
-    check("groups:\n- name: a\n- name: a\n- rules: []\n", expect![[r#""#]]);
+    check("", expect!["ok 0"]);
+    check("groups:\n- name: a\n  rules:\n  - alert: X\n    expr: up\n    fro: 5m\n", expect!["r.yml:6:5: groups[0].rules[0].fro: field fro not found in groups[0].rules[0]: did you mean for?"]);
+    check("groups:\n- name: a\n- name: a\n- rules: []\n", expect![[r#"
+        r.yml:3:3: groups[1]: groupname: "a" is repeated in the same file
+        r.yml:4:3: groups[2]: Groupname must not be empty"#]]);
     check(
         "groups:\n- name: a\n  rules:\n  - alert: X\n    record: y\n    expr: up\n  - expr: rate(up)\n",
-        expect![[r#""#]],
+        expect![[r#"
+            r.yml:5:13: groups[0].rules[0].record: group "a", rule 1, "X": only one of 'record' and 'alert' must be set
+            r.yml:7:5: groups[0].rules[1]: group "a", rule 2, "": one of 'record' or 'alert' must be set
+            r.yml:7:11: groups[0].rules[1].expr: group "a", rule 2, "": could not parse expression: 1:6: parse error: expected type range vector in call to function "rate", got instant vector"#]],
     );
     check(
         "groups:\n- name: a\n  rules:\n  - record: 'x{}'\n    expr: up\n    for: 1m\n    annotations: {a: b}\n",
-        expect![[r#""#]],
+        expect![[r#"
+            r.yml:4:13: groups[0].rules[0].record: group "a", rule 1, "x{}": invalid field 'annotations' in recording rule
+            r.yml:4:13: groups[0].rules[0].record: group "a", rule 1, "x{}": invalid field 'for' in recording rule
+            r.yml:4:13: groups[0].rules[0].record: group "a", rule 1, "x{}": braces present in the recording rule name; should it be in expr?: x{}"#]],
     );
     check(
         "groups:\n- name: a\n  rules:\n  - alert: X\n    expr: up\n    labels: {__name__: x, l: '{{ nope }}'}\n    annotations:\n      a: '{{ if }}'\n",
-        expect![[r#""#]],
+        expect![[r#"
+            r.yml:6:24: groups[0].rules[0].labels.__name__: group "a", rule 1, "X": invalid label name: __name__
+            r.yml:6:30: groups[0].rules[0].labels.l: group "a", rule 1, "X": label "l": template: __alert_X:1: function "nope" not defined
+            r.yml:8:10: groups[0].rules[0].annotations.a: group "a", rule 1, "X": annotation "a": template: __alert_X:1: missing value for if"#]],
     );
-    check("groups:\n- name: a\n  interval: 5\n  rules: {}\n", expect![[r#""#]]);
+    check("groups:\n- name: a\n  interval: 5\n  rules: {}\n", expect![[r#"
+        r.yml:3:13: groups[0].interval: not a valid duration string: "5": write it with a unit, such as 5s
+        r.yml:4:10: groups[0].rules: expected a list (lines that begin with -), found a mapping"#]]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use novaobs_model::Labels;
 use novaobs_promql::VectorSample;
 use novaobs_template::functions::prometheus::{self, Context, Sample};
-use novaobs_template::{Limits, MissingKey, ParseError, Template, Value};
+use novaobs_template::{Limits, MissingKey, Object, ParseError, Template, Value};
 
 use crate::language::Language;
 
@@ -57,12 +57,12 @@ impl Renderer {
 
     /// The data of one sample.
     pub(crate) fn data(&self, sample: &VectorSample) -> Value {
-        Value::map([
-            ("Labels".to_owned(), Value::string_map(sample.labels.iter())),
-            ("ExternalLabels".to_owned(), self.external_labels.clone()),
-            ("ExternalURL".to_owned(), self.external_url.clone()),
-            ("Value".to_owned(), Value::Float(sample.value)),
-        ])
+        Value::object(Data {
+            labels: Value::string_map(sample.labels.iter()),
+            external_labels: self.external_labels.clone(),
+            external_url: self.external_url.clone(),
+            value: sample.value,
+        })
     }
 
     /// Renders `text`; a failure becomes the text, so that the alert is sent all the same.
@@ -82,6 +82,36 @@ impl Renderer {
                 format!("<error expanding template: error {doing} template {}: {error}>", self.name)
             }
         }
+    }
+}
+
+/// What alert templates see as dot.
+#[derive(Debug)]
+struct Data {
+    labels: Value,
+    external_labels: Value,
+    external_url: Value,
+    value: f64,
+}
+
+impl Object for Data {
+    fn type_name(&self) -> &'static str {
+        "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
+    }
+
+    fn field(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "Labels" => self.labels.clone(),
+            "ExternalLabels" => self.external_labels.clone(),
+            "ExternalURL" => self.external_url.clone(),
+            "Value" => Value::Float(self.value),
+            _ => return None,
+        })
+    }
+
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        let names = ["Labels", "ExternalLabels", "ExternalURL", "Value"];
+        names.into_iter().filter_map(|name| Some((name, self.field(name)?))).collect()
     }
 }
 
