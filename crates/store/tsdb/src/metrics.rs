@@ -27,7 +27,7 @@ pub(crate) struct Metrics {
     pub retention_seconds: IntGauge,
     pub time_retentions: IntCounter,
     pub size_retentions: IntCounter,
-    pub corrupt_parts: IntCounter,
+    pub reloads_failures: IntCounter,
 }
 
 impl Metrics {
@@ -101,8 +101,8 @@ impl Metrics {
                 "prometheus_tsdb_size_retentions_total",
                 "Times parts were deleted for the size of all.",
             )?,
-            corrupt_parts: make.counter(
-                "novaobs_tsdb_corrupt_parts_total",
+            reloads_failures: make.counter(
+                "prometheus_tsdb_reloads_failures_total",
                 "Parts set aside as *.corrupt because they failed their checks.",
             )?,
         })

@@ -360,7 +360,7 @@ fn open_parts(folder: &Path, files: &Files, metrics: &Metrics) -> io::Result<(Ma
 
 /// Renames a damaged part, so that it is kept for inspection and not opened again.
 pub(crate) fn set_aside(path: &Path, metrics: &Metrics) {
-    metrics.corrupt_parts.inc();
+    metrics.reloads_failures.inc();
     let mut aside = path.as_os_str().to_owned();
     aside.push(".");
     aside.push(names::CORRUPT);

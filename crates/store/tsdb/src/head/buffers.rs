@@ -1,6 +1,6 @@
 //! Samples in memory since the last flush, one buffer per slot.
 //!
-//! New samples are appended plain (12 bytes each); every 120 are encoded as a part would. Late samples of
+//! New samples are appended plain (12 bytes each); every 64 are encoded as a part would. Late samples of
 //! a series are kept sorted beside the others.
 
 use novaobs_model::{Lease, Samples};
