@@ -15,6 +15,9 @@ pub(crate) enum ProtobufError {
     /// Field number 0, or a wire type that proto3 does not have.
     #[error("illegal tag {0}")]
     Tag(u64),
+    /// A known field of another type.
+    #[error("wrong wire type for a field")]
+    WireType,
 }
 
 /// One field's value as it is on the wire.
@@ -27,24 +30,24 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// An integer or enum; other wire types count as absent.
-    pub(crate) fn integer(self) -> u64 {
-        if let Value::Varint(value) = self { value } else { 0 }
+    /// An integer or enum.
+    pub(crate) fn integer(self) -> Result<u64, ProtobufError> {
+        if let Value::Varint(value) = self { Ok(value) } else { Err(ProtobufError::WireType) }
     }
 
     /// A signed integer (`int64`, not zig-zag).
-    pub(crate) fn signed(self) -> i64 {
-        self.integer() as i64
+    pub(crate) fn signed(self) -> Result<i64, ProtobufError> {
+        self.integer().map(|value| value as i64)
     }
 
     /// A `double`.
-    pub(crate) fn double(self) -> f64 {
-        if let Value::Fixed64(bits) = self { f64::from_bits(bits) } else { 0.0 }
+    pub(crate) fn double(self) -> Result<f64, ProtobufError> {
+        if let Value::Fixed64(bits) = self { Ok(f64::from_bits(bits)) } else { Err(ProtobufError::WireType) }
     }
 
     /// A string, `bytes` or embedded message.
-    pub(crate) fn bytes(self) -> &'a [u8] {
-        if let Value::Bytes(bytes) = self { bytes } else { &[] }
+    pub(crate) fn bytes(self) -> Result<&'a [u8], ProtobufError> {
+        if let Value::Bytes(bytes) = self { Ok(bytes) } else { Err(ProtobufError::WireType) }
     }
 }
 

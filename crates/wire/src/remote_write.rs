@@ -91,8 +91,8 @@ pub fn decode(message: &[u8]) -> Result<Batch, DecodeError> {
     let mut pairs = Vec::new();
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => read_series(value.bytes(), &mut pairs, &mut batch)?,
-            3 => batch.metadata.extend(read_metadata(value.bytes())?),
+            1 => read_series(value.bytes()?, &mut pairs, &mut batch)?,
+            3 => batch.metadata.extend(read_metadata(value.bytes()?)?),
             _ => {}
         }
     }
@@ -110,9 +110,9 @@ fn read_series<'a>(
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => pairs.push(read_pair(value.bytes())?),
+            1 => pairs.push(read_pair(value.bytes()?)?),
             2 => {
-                let (timestamp, value) = read_sample(value.bytes())?;
+                let (timestamp, value) = read_sample(value.bytes()?)?;
                 batch.samples.push(BatchSample { series, timestamp, value });
             }
             3 => batch.exemplars += 1,
@@ -137,8 +137,8 @@ fn read_pair(message: &[u8]) -> Result<(&[u8], &[u8]), ProtobufError> {
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => pair.0 = value.bytes(),
-            2 => pair.1 = value.bytes(),
+            1 => pair.0 = value.bytes()?,
+            2 => pair.1 = value.bytes()?,
             _ => {}
         }
     }
@@ -150,8 +150,8 @@ fn read_sample(message: &[u8]) -> Result<(i64, f64), ProtobufError> {
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => at = value.double(),
-            2 => timestamp = value.signed(),
+            1 => at = value.double()?,
+            2 => timestamp = value.signed()?,
             _ => {}
         }
     }
@@ -165,10 +165,10 @@ fn read_metadata(message: &[u8]) -> Result<Option<(String, Metadata)>, ProtobufE
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => metadata.kind = kind_of(value.integer()),
-            2 => name = text(value.bytes()),
-            4 => metadata.help = text(value.bytes()),
-            5 => metadata.unit = text(value.bytes()),
+            1 => metadata.kind = kind_of(value.integer()?),
+            2 => name = text(value.bytes()?),
+            4 => metadata.help = text(value.bytes()?),
+            5 => metadata.unit = text(value.bytes()?),
             _ => {}
         }
     }
@@ -305,5 +305,7 @@ mod tests {
         assert!(matches!(decompress(b"\xff\xff\xff\x7f", 1 << 40), Err(DecodeError::Snappy(_))));
         assert!(matches!(decompress(b"not snappy", 1 << 20), Err(DecodeError::Snappy(_))));
         assert!(matches!(decode(b"\x0a\x05abc"), Err(DecodeError::Protobuf(_))));
+        let number_for_a_series = decode(b"\x08\x01").unwrap_err().to_string();
+        assert_eq!(number_for_a_series, "cannot decode the write request: wrong wire type for a field");
     }
 }

@@ -152,18 +152,9 @@ impl<'a> ProtobufParser<'a> {
         }
         self.families += 1;
         self.family = Family::default();
-        let message = delimited(&mut self.rest).map_err(|error| self.wrap(error))?;
-        let (mut name, mut help, mut unit) = (&[][..], &[][..], &[][..]);
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next().map_err(|error| self.wrap(error))? {
-            match number {
-                1 => name = value.bytes(),
-                2 => help = value.bytes(),
-                3 => self.family.kind = value.integer(),
-                4 => self.family.metrics = Some(message),
-                5 => unit = value.bytes(),
-                _ => {}
-            }
+        let [name, help, unit] = self.read_family().map_err(|error| self.wrap(error))?;
+        if self.family.metrics.is_none() {
+            return Ok(true);
         }
         self.family.name = match std::str::from_utf8(name) {
             Ok(name) if !name.is_empty() => name,
@@ -181,6 +172,24 @@ impl<'a> ProtobufParser<'a> {
         Ok(true)
     }
 
+    /// Reads type and place of the metrics; gives name, help and unit, not yet checked.
+    fn read_family(&mut self) -> Result<[&'a [u8]; 3], ProtobufError> {
+        let message = delimited(&mut self.rest)?;
+        let (mut name, mut help, mut unit) = (&[][..], &[][..], &[][..]);
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => name = value.bytes()?,
+                2 => help = value.bytes()?,
+                3 => self.family.kind = value.integer()?,
+                4 => self.family.metrics = Some(message),
+                5 => unit = value.bytes()?,
+                _ => {}
+            }
+        }
+        Ok([name, help, unit])
+    }
+
     /// Reads the family's next metric; `false` when there is none.
     fn next_metric(&mut self) -> Result<bool, ProtobufError> {
         let Some(rest) = self.family.metrics else { return Ok(false) };
@@ -188,7 +197,7 @@ impl<'a> ProtobufParser<'a> {
         while let Some((number, value)) = fields.next()? {
             if number == 4 {
                 self.family.metrics = Some(fields.rest());
-                self.metric.read(value.bytes(), self.family.kind)?;
+                self.metric.read(value.bytes()?, self.family.kind)?;
                 return Ok(true);
             }
         }
@@ -271,11 +280,11 @@ impl<'a> Metric<'a> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             match (number, kind) {
-                (1, _) => self.labels.push(label_pair(value.bytes())?),
-                (6, _) => self.timestamp = value.signed(),
-                (2, GAUGE) | (3, COUNTER) | (5, UNTYPED) => self.read_value(value.bytes())?,
-                (4, SUMMARY) => self.read_summary(value.bytes())?,
-                (7, HISTOGRAM | GAUGE_HISTOGRAM) => self.read_histogram(value.bytes())?,
+                (1, _) => self.labels.push(label_pair(value.bytes()?)?),
+                (6, _) => self.timestamp = value.signed()?,
+                (2, GAUGE) | (3, COUNTER) | (5, UNTYPED) => self.read_value(value.bytes()?)?,
+                (4, SUMMARY) => self.read_summary(value.bytes()?)?,
+                (7, HISTOGRAM | GAUGE_HISTOGRAM) => self.read_histogram(value.bytes()?)?,
                 _ => {}
             }
         }
@@ -286,8 +295,8 @@ impl<'a> Metric<'a> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => self.value = value.double(),
-                2 => self.exemplar = Some(value.bytes()),
+                1 => self.value = value.double()?,
+                2 => self.exemplar = Some(value.bytes()?),
                 _ => {}
             }
         }
@@ -298,15 +307,15 @@ impl<'a> Metric<'a> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => self.count = value.integer() as f64,
-                2 => self.value = value.double(),
+                1 => self.count = value.integer()? as f64,
+                2 => self.value = value.double()?,
                 3 => {
                     let (mut quantile, mut at) = (0.0, 0.0);
-                    let mut fields = Fields::new(value.bytes());
+                    let mut fields = Fields::new(value.bytes()?);
                     while let Some((number, value)) = fields.next()? {
                         match number {
-                            1 => quantile = value.double(),
-                            2 => at = value.double(),
+                            1 => quantile = value.double()?,
+                            2 => at = value.double()?,
                             _ => {}
                         }
                     }
@@ -323,10 +332,10 @@ impl<'a> Metric<'a> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => count = value.integer() as f64,
-                4 => float_count = value.double(),
-                2 => self.value = value.double(),
-                3 => self.buckets.push(bucket(value.bytes())?),
+                1 => count = value.integer()? as f64,
+                4 => float_count = value.double()?,
+                2 => self.value = value.double()?,
+                3 => self.buckets.push(bucket(value.bytes()?)?),
                 _ => {}
             }
         }
@@ -340,10 +349,10 @@ fn bucket(message: &[u8]) -> Result<(f64, f64, Option<&[u8]>), ProtobufError> {
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => count = value.integer() as f64,
-            4 => float_count = value.double(),
-            2 => bound = value.double(),
-            3 => exemplar = Some(value.bytes()),
+            1 => count = value.integer()? as f64,
+            4 => float_count = value.double()?,
+            2 => bound = value.double()?,
+            3 => exemplar = Some(value.bytes()?),
             _ => {}
         }
     }
@@ -355,8 +364,8 @@ fn label_pair(message: &[u8]) -> Result<(&[u8], &[u8]), ProtobufError> {
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
-            1 => pair.0 = value.bytes(),
-            2 => pair.1 = value.bytes(),
+            1 => pair.0 = value.bytes()?,
+            2 => pair.1 = value.bytes()?,
             _ => {}
         }
     }
@@ -369,15 +378,15 @@ impl<'a> ProtoExemplar<'a> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             match number {
-                1 => exemplar.labels.push(label_pair(value.bytes())?),
-                2 => exemplar.value = value.double(),
+                1 => exemplar.labels.push(label_pair(value.bytes()?)?),
+                2 => exemplar.value = value.double()?,
                 3 => {
                     let (mut seconds, mut nanos) = (0i64, 0i64);
-                    let mut fields = Fields::new(value.bytes());
+                    let mut fields = Fields::new(value.bytes()?);
                     while let Some((number, value)) = fields.next()? {
                         match number {
-                            1 => seconds = value.signed(),
-                            2 => nanos = value.signed(),
+                            1 => seconds = value.signed()?,
+                            2 => nanos = value.signed()?,
                             _ => {}
                         }
                     }
