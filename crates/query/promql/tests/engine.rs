@@ -1,5 +1,7 @@
 //! The engine's limits and statistics, and values that scripts cannot show.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

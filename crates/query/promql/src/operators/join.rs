@@ -67,8 +67,8 @@ pub(crate) struct Join<'q> {
 }
 
 impl<'q> Join<'q> {
-    /// `binary` has matching that is not many-to-many; `left` and `right` are its operands.
-    pub(crate) fn new(
+    /// The results of a join; `binary` has matching that is not many-to-many; `left` and `right` are its operands.
+    pub(crate) fn stream(
         run: &'q Run<'q>,
         binary: &'q Binary,
         matching: &'q Matching,
@@ -83,9 +83,8 @@ impl<'q> Join<'q> {
         let drops_name = binary::drops_name(binary.op, binary.return_bool);
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
         let (many_names, many_fragments) = (many.names, many.fragments);
-        let names = if drops_name {
-            Names::Dropped
-        } else if one_to_one && matching.on && !signature.keeps_metric_name() {
+        let matched_labels_only = one_to_one && matching.on && !signature.keeps_metric_name();
+        let names = if drops_name || matched_labels_only {
             Names::Dropped
         } else if matching.include.iter().any(|label| label == METRIC_NAME) {
             Names::Mixed
@@ -101,6 +100,9 @@ impl<'q> Join<'q> {
         let keeps_distinct = distinct && (many_names != Names::Mixed || !drops_name);
         let no_fill = matching.fill_left.is_none() && matching.fill_right.is_none();
         let check_results = !(keeps_distinct && no_fill && !many_fragments);
+        // Several rows of the one side may take turns as partners of one row, giving a result in parts.
+        let all_labels_match = !matching.on && matching.labels.is_empty();
+        let one_partner = all_labels_match && one.names != Names::Mixed && !one.fragments;
         let join = Join {
             run,
             one,
@@ -125,7 +127,7 @@ impl<'q> Join<'q> {
             memory: run.memory()?,
             tally: run.tally(),
         };
-        Ok(Stream::new(join, names).fragmented(check_results))
+        Ok(Stream::new(join, names).fragmented(check_results || !one_partner))
     }
 
     /// The value of a missing sample on the one side and on the many side. With group_right the peer takes

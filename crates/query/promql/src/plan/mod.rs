@@ -137,7 +137,7 @@ impl<'q> Planner<'q> {
                 if op.is_set() {
                     return self.set_operation(*op, matching, left, right);
                 }
-                Join::new(self.run, binary, matching, span.clone(), (left, right), timeline)
+                Join::stream(self.run, binary, matching, span.clone(), (left, right), timeline)
             }
         }
     }
