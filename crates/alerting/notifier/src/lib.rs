@@ -1,1 +1,205 @@
 //! Alerts to external Alertmanagers.
+//!
+//! [`Notifier`] is the [`AlertSink`] of rules: an alert gets the external labels it lacks, passes
+//! `alert_relabel_configs`, and waits in one queue per Alertmanager that [discovery](novaobs_discovery)
+//! found. Each queue is emptied in batches to `POST <prefix>/api/v2/alerts`; when it is full the oldest
+//! alerts make room. A batch that fails is given up: rules send firing alerts again and again.
+
+mod config;
+mod metrics;
+mod payload;
+mod send;
+mod set;
+
+use std::sync::Arc;
+
+use novaobs_discovery::{RelabelConfig, SdMetrics, relabel};
+use novaobs_http_client::BuildError;
+use novaobs_model::{Alert, AlertSink, Labels, LabelsBuilder};
+use parking_lot::RwLock;
+use prometheus::Registry;
+
+pub use config::{AlertingConfig, AlertmanagerConfig};
+
+use metrics::Metrics;
+use set::AlertmanagerSet;
+
+/// Settings for the life of a runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifierOptions {
+    /// Alerts that may wait per Alertmanager; `--alertmanager.notification-queue-capacity`.
+    pub queue_capacity: usize,
+    /// Alerts per request; `--alertmanager.notification-batch-size`.
+    pub max_batch_size: usize,
+    /// Whether what waits is sent before stopping; `--alertmanager.drain-notification-queue-on-shutdown`.
+    pub drain_on_shutdown: bool,
+}
+
+impl Default for NotifierOptions {
+    fn default() -> Self {
+        NotifierOptions { queue_capacity: 10_000, max_batch_size: 256, drain_on_shutdown: true }
+    }
+}
+
+/// An entry of the config that cannot run.
+#[derive(Debug, thiserror::Error)]
+#[error("alerting.alertmanagers[{number}]: {error}")]
+pub struct ApplyError {
+    /// Which entry, from 0.
+    pub number: usize,
+    /// Why.
+    pub error: BuildError,
+}
+
+/// The Alertmanagers in use, as URLs they are posted to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alertmanagers {
+    /// Sent to.
+    pub active: Vec<String>,
+    /// Dropped by relabelling.
+    pub dropped: Vec<String>,
+}
+
+/// Sends alerts to Alertmanagers. Cheap to clone.
+#[derive(Clone)]
+pub struct Notifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: NotifierOptions,
+    metrics: Metrics,
+    sd_metrics: SdMetrics,
+    state: RwLock<State>,
+    /// One reload at a time.
+    applying: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    external_labels: Labels,
+    alert_relabel_configs: Vec<RelabelConfig>,
+    sets: Vec<AlertmanagerSet>,
+}
+
+impl Notifier {
+    /// A notifier without Alertmanagers.
+    ///
+    /// # Errors
+    /// When the registry already has one of the metrics.
+    pub fn new(
+        options: NotifierOptions,
+        registry: &Registry,
+        sd_metrics: SdMetrics,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(registry, options.queue_capacity)?;
+        let inner = Inner {
+            options,
+            metrics,
+            sd_metrics,
+            state: RwLock::default(),
+            applying: tokio::sync::Mutex::new(()),
+        };
+        Ok(Notifier { inner: Arc::new(inner) })
+    }
+
+    /// Takes over a configuration; must be called inside a tokio runtime. Entries that did not change keep
+    /// their queues.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; then nothing has changed.
+    pub async fn apply(&self, config: &AlertingConfig, external_labels: &Labels) -> Result<(), ApplyError> {
+        let inner = &self.inner;
+        let _one = inner.applying.lock().await;
+        let mut fresh: Vec<Option<AlertmanagerSet>> = Vec::new();
+        for (number, entry) in config.alertmanagers.iter().enumerate() {
+            // Equal entries are matched one to one, in order.
+            let earlier = config.alertmanagers.iter().take(number).filter(|other| *other == entry).count();
+            let known = inner.state.read().sets.iter().filter(|set| set.config() == entry).count();
+            fresh.push(if earlier < known {
+                None
+            } else {
+                let started =
+                    AlertmanagerSet::start(entry, number, &inner.options, &inner.metrics, &inner.sd_metrics);
+                match started {
+                    Ok(set) => Some(set),
+                    Err(error) => {
+                        for set in fresh.into_iter().flatten() {
+                            set.stop().await;
+                        }
+                        return Err(ApplyError { number, error });
+                    }
+                }
+            });
+        }
+        let unused = {
+            let mut state = inner.state.write();
+            state.external_labels = external_labels.clone();
+            state.alert_relabel_configs.clone_from(&config.alert_relabel_configs);
+            let mut old = std::mem::take(&mut state.sets);
+            for (set, entry) in fresh.into_iter().zip(&config.alertmanagers) {
+                let kept = || old.iter().position(|set| set.config() == entry).map(|at| old.remove(at));
+                state.sets.extend(set.or_else(kept));
+            }
+            old
+        };
+        for set in unused {
+            set.stop().await;
+        }
+        Ok(())
+    }
+
+    /// The Alertmanagers in use.
+    pub fn alertmanagers(&self) -> Alertmanagers {
+        let mut all = Alertmanagers::default();
+        for set in &self.inner.state.read().sets {
+            let (active, dropped) = set.urls();
+            all.active.extend(active);
+            all.dropped.extend(dropped);
+        }
+        all
+    }
+
+    /// Stops sending, after what waits has been sent if the options say so.
+    pub async fn stop(&self) {
+        let _one = self.inner.applying.lock().await;
+        let sets = std::mem::take(&mut self.inner.state.write().sets);
+        let stops: Vec<_> = sets.into_iter().map(|set| tokio::spawn(set.stop())).collect();
+        for stop in stops {
+            let _ = stop.await;
+        }
+    }
+}
+
+impl AlertSink for Notifier {
+    fn send(&self, alerts: &[Alert]) {
+        let state = self.inner.state.read();
+        if state.sets.is_empty() {
+            return;
+        }
+        let ready: Vec<Arc<Alert>> = alerts
+            .iter()
+            .filter_map(|alert| relabelled(alert, &state.external_labels, &state.alert_relabel_configs))
+            .collect();
+        for set in &state.sets {
+            set.send(&ready);
+        }
+    }
+}
+
+/// The alert with the external labels it lacks, relabelled; none when a rule drops it.
+fn relabelled(alert: &Alert, external: &Labels, rules: &[RelabelConfig]) -> Option<Arc<Alert>> {
+    let mut labels = LabelsBuilder::from_labels(&alert.labels);
+    for (name, value) in external {
+        if alert.labels.get(name).is_none() {
+            labels.set(name, value);
+        }
+    }
+    if !relabel::process_builder(&mut labels, rules) {
+        return None;
+    }
+    Some(Arc::new(Alert { labels: labels.build(), ..alert.clone() }))
+}
+
+#[cfg(test)]
+mod tests;
