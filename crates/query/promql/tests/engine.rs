@@ -68,6 +68,16 @@ fn held_rows_come_from_the_query_s_memory() {
 }
 
 #[test]
+fn long_subqueries_take_memory_for_their_steps() {
+    let pool = Pool::root("memory", 1 << 20);
+    let engine =
+        Engine::new(EngineOptions { pool: pool.clone(), max_samples: 50_000_000, ..default_options() });
+    let refused = query(&engine, "count_over_time(m[100d:1s])", EvalTime::Instant(0), &engine.control(None));
+    assert!(matches!(refused, Err(QueryError::OverBudget(_))), "{refused:?}");
+    assert_eq!(pool.used(), 0);
+}
+
+#[test]
 fn queries_stop_when_asked() {
     let engine = Engine::new(default_options());
     let control = engine.control(None);

@@ -68,6 +68,7 @@ pub(crate) struct SubqueryFeed<'q> {
     source: Source<'q>,
     timeline: Timeline,
     row: Row,
+    _columns: Lease,
 }
 
 enum Source<'q> {
@@ -77,9 +78,11 @@ enum Source<'q> {
 }
 
 impl<'q> SubqueryFeed<'q> {
-    /// The series of `stream`, whose rows lie on `timeline`.
-    pub(crate) fn new(run: &'q Run<'q>, stream: Stream<'q>, timeline: Timeline) -> Self {
-        SubqueryFeed { run, source: Source::Streaming(stream), timeline, row: Row::default() }
+    /// The series of `stream`, whose rows lie on `timeline`. `columns` covers the row and column its
+    /// operators work on at a time, which are as long as the timeline.
+    pub(crate) fn new(run: &'q Run<'q>, stream: Stream<'q>, timeline: Timeline, columns: Lease) -> Self {
+        let source = Source::Streaming(stream);
+        SubqueryFeed { run, source, timeline, row: Row::default(), _columns: columns }
     }
 
     /// Moves the next row into `self.row`.

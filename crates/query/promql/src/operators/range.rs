@@ -66,6 +66,9 @@ impl<'a> Window<'a> {
     }
 }
 
+/// Windows may hold many samples and functions may sort them: so many are some milliseconds of work.
+const STEPS_PER_CHECK: usize = 64;
+
 /// A function of a window.
 pub(crate) trait RangeFunction {
     /// Called once per series before its windows, which then come in order.
@@ -91,8 +94,6 @@ pub(crate) struct RangeCall<'q> {
     keep_name: bool,
     unique: Option<UniqueCheck>,
     series: SeriesSamples,
-    /// The name-less labels of the last series, since many series in a row share their shape only rarely
-    /// but a series' labels are built once.
     tally: Tally<'q>,
 }
 
@@ -127,6 +128,9 @@ impl<'q> RangeCall<'q> {
             }
             looked_at += (past - first) as u64;
             widest = widest.max((past - first) as u64);
+            if step % STEPS_PER_CHECK == 0 {
+                self.run.control.check()?;
+            }
             let now = self.timeline.at(step);
             let window = Window { series: &self.series, first, past, start, end, step, now };
             if let Some(value) = self.function.value(&window)? {

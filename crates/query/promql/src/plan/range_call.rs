@@ -14,6 +14,9 @@ use crate::result::QueryError;
 use crate::row::{Column, Timeline};
 use crate::stream::{Names, Stream, UniqueCheck, UniqueScope};
 
+/// Rows that a subquery's operators work on at the same time, about: memory is taken for them.
+const ROWS_PER_SUBQUERY: u64 = 4;
+
 /// A range vector ready to be read.
 pub(crate) struct RangeVector<'q> {
     /// Its series.
@@ -89,10 +92,11 @@ impl<'q> Planner<'q> {
         // With a fixed time all windows are the same one.
         let covered = if ends.step == 0 { Timeline { count: ends.count.min(1), ..ends } } else { ends };
         let inner = self.subquery_steps(covered, range, step)?;
+        let columns = self.run.control.pool().take(inner.row_bytes().saturating_mul(ROWS_PER_SUBQUERY))?;
         let stream = self.vector(&subquery.expr, inner)?;
         Ok(RangeVector {
             names: stream.names,
-            feed: Box::new(SubqueryFeed::new(self.run, stream, inner)),
+            feed: Box::new(SubqueryFeed::new(self.run, stream, inner, columns)),
             windows: Windows { ends, range, before: 0, after: 0 },
             extended: None,
             // The peer loses the place of subqueries: annotations point at the query's start.
