@@ -356,7 +356,7 @@ fn int(out: &mut String, spec: &Spec, n: i64, value: &Value) {
         text.push_str(prefix);
     }
     match spec.precision {
-        Some(0) if n == 0 => return pad(out, &Spec { zero: false, ..spec.clone() }, "", false),
+        Some(0) if n == 0 => pad(out, &Spec { zero: false, ..spec.clone() }, "", false),
         Some(precision) => {
             text.extend(std::iter::repeat_n('0', precision.saturating_sub(digits.len())));
             text.push_str(&digits);

@@ -220,7 +220,7 @@ fn fraction_length(text: &str) -> Option<usize> {
 
 fn write_element(out: &mut String, element: &str, civil: &NaiveDateTime, offset: i32, zone: &str) {
     use fmt::Write as _;
-    let hour12 = if civil.hour() % 12 == 0 { 12 } else { civil.hour() % 12 };
+    let (_, hour12) = civil.hour12();
     let month = MONTHS.get(civil.month0() as usize).copied().unwrap_or("");
     let weekday = WEEKDAYS.get(civil.weekday().num_days_from_sunday() as usize).copied().unwrap_or("");
     let _ = match element {

@@ -4,6 +4,25 @@
 //! `alert_relabel_configs`, and waits in one queue per Alertmanager that [discovery](novaobs_discovery)
 //! found. Each queue is emptied in batches to `POST <prefix>/api/v2/alerts`; when it is full the oldest
 //! alerts make room. A batch that fails is given up: rules send firing alerts again and again.
+//!
+//! ```
+//! use novaobs_config::{Document, UnknownKeys};
+//! use novaobs_discovery::SdMetrics;
+//! use novaobs_model::Labels;
+//! use novaobs_notifier::{AlertingConfig, Notifier, NotifierOptions};
+//!
+//! let text = "alertmanagers: [{static_configs: [{targets: ['localhost:9093']}]}]";
+//! let config = Document::parse("alerting.yml", text)?.read(UnknownKeys::Warn, AlertingConfig::read)?.value;
+//! let registry = prometheus::Registry::new();
+//! let notifier = Notifier::new(NotifierOptions::default(), &registry, SdMetrics::new(&registry)?)?;
+//! tokio::runtime::Runtime::new()?.block_on(async {
+//!     notifier.apply(&config, &Labels::empty()).await?;
+//!     assert_eq!(notifier.alertmanagers().active, ["http://localhost:9093/api/v2/alerts"]);
+//!     notifier.stop().await;
+//!     Ok::<(), novaobs_notifier::ApplyError>(())
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod config;
 mod metrics;

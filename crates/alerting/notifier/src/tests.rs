@@ -147,6 +147,6 @@ fn configs_are_read_and_written() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "p.yml:1:32: alertmanagers[0].api_version: expected Alertmanager api version to be one of [v2] but got v1"
+        "p.yml:1:31: alertmanagers[0].api_version: expected Alertmanager api version to be one of [v2] but got v1"
     );
 }

@@ -195,8 +195,8 @@ impl AlertSet {
         Ok(samples)
     }
 
-    /// The alerts to hand to the notifiers now; marks them as sent.
-    pub(crate) fn to_send(&mut self, now: i64, resend_delay: i64, interval: i64, url: &str) -> Vec<Alert> {
+    /// The alerts that are due to be handed to the notifiers now; marks them as sent.
+    pub(crate) fn take_due(&mut self, now: i64, resend_delay: i64, interval: i64, url: &str) -> Vec<Alert> {
         let mut all = Vec::new();
         for alert in self.alerts.values_mut() {
             if !alert.needs_sending(now, resend_delay) {

@@ -230,7 +230,7 @@ impl Group {
                 let url = generator_url(&texts.external_url, rule.expression.text());
                 let mut alerts = rule.alerts.lock();
                 let series = alerts.advance(alert, wanted, time, self.limit).map_err(EvalError::Failed)?;
-                let sent = alerts.to_send(time, environment.resend_delay, self.interval, &url);
+                let sent = alerts.take_due(time, environment.resend_delay, self.interval, &url);
                 drop(alerts);
                 if !sent.is_empty() {
                     environment.alerts.send(&sent);

@@ -8,6 +8,31 @@
 //!
 //! A group is a state machine that is told the time (`group.rs`, `alert.rs`); only `manager.rs` looks at
 //! the clock.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use novaobs_promql::VectorSample;
+//! use novaobs_rules::{EvalError, Expression, Language, file};
+//!
+//! /// A language of one word.
+//! struct Nothing;
+//! impl Expression for Nothing {
+//!     fn text(&self) -> &str { "nothing" }
+//!     fn eval(&self, _: i64) -> Result<Vec<VectorSample>, EvalError> { Ok(Vec::new()) }
+//! }
+//! impl Language for Nothing {
+//!     fn compile(&self, text: &str) -> Result<Arc<dyn Expression>, String> {
+//!         if text == "nothing" { Ok(Arc::new(Nothing)) } else { Err(format!("unknown word {text}")) }
+//!     }
+//! }
+//!
+//! let rules = "groups: [{name: g, rules: [{alert: A, expr: something}]}]";
+//! let error = file::parse("r.yml", rules, &Nothing).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "r.yml:1:45: groups[0].rules[0].expr: group \"g\", rule 1, \"A\": could not parse expression: unknown word something"
+//! );
+//! ```
 
 mod alert;
 pub mod file;
