@@ -34,11 +34,11 @@ unit: ui
 
 ## blackbox: the real binary against real exporters, clients and peers
 blackbox: ui
-	$(CARGO) test --locked --package novaobs-server --features blackbox
+	$(CARGO) test --locked --package novaobs-server --features blackbox --test '*' -- --test-threads=2
 
-## pages: the pages' own tests, then the real binary in Chromium
+## pages: the pages' own unit tests; Chromium runs against the real binary in blackbox
 pages: ui
-	cd ui && $(NPM) test && ./e2e/run
+	cd ui && $(NPM) test
 
 ## lint: formatting, clippy, licences and advisories
 lint:

@@ -30,7 +30,9 @@ fn a_stopped_exporter_reaches_the_pager_and_resolves() {
     let folder = scratch.path();
     let webhook = Fake::always("");
     let slack = Fake::always("ok");
-    let pagerduty = Fake::start(|_| (202, "application/json", r#"{"status":"success","message":"Event processed"}"#.into()));
+    let pagerduty = Fake::start(|_| {
+        (202, "application/json", r#"{"status":"success","message":"Event processed"}"#.into())
+    });
     let mut exporter = Exporter::node(folder);
     std::fs::write(folder.join("rules.yml"), RULES).unwrap();
     std::fs::write(
@@ -82,7 +84,8 @@ fn a_stopped_exporter_reaches_the_pager_and_resolves() {
     let hook = webhook.wait_for("a firing webhook", |r| r.json()["status"] == "firing").json();
     let starts_at = hook["alerts"][0]["startsAt"].as_str().unwrap().to_owned();
     let fingerprint = hook["alerts"][0]["fingerprint"].as_str().unwrap().to_owned();
-    let labels = json!({"alertname": "ExporterDown", "instance": instance, "job": "node", "severity": "critical"});
+    let labels =
+        json!({"alertname": "ExporterDown", "instance": instance, "job": "node", "severity": "critical"});
     let annotations = json!({
         "runbook_url": "https://runbooks.example/exporter-down",
         "summary": format!("node on {instance} is down (0)"),
@@ -135,6 +138,7 @@ fn a_stopped_exporter_reaches_the_pager_and_resolves() {
     assert_eq!(resolved["alerts"][0]["startsAt"], starts_at.as_str());
     assert_ne!(resolved["alerts"][0]["endsAt"], Value::from("0001-01-01T00:00:00Z"));
     slack.wait_for("a resolved Slack message", |r| r.json()["attachments"][0]["color"] == "good");
-    let event = pagerduty.wait_for("a resolved PagerDuty event", |r| r.json()["event_action"] == "resolve").json();
+    let event =
+        pagerduty.wait_for("a resolved PagerDuty event", |r| r.json()["event_action"] == "resolve").json();
     assert_eq!(event["dedup_key"], dedup_key.as_str());
 }

@@ -29,7 +29,8 @@ fn prints(program: &str, args: &[&str], wanted: &[&str]) -> String {
 #[cfg_attr(not(feature = "blackbox"), ignore = "needs Debian's packages: make blackbox")]
 fn promtool_asks_and_checks() {
     let scratch = tempfile::tempdir().unwrap();
-    let target = Fake::start(|_| (200, "text/plain", "vm_count{host=\"a\"} 3\nvm_count{host=\"b\"} 4\n".into()));
+    let target =
+        Fake::start(|_| (200, "text/plain", "vm_count{host=\"a\"} 3\nvm_count{host=\"b\"} 4\n".into()));
     let config = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- job_name: vm\n  static_configs: [{{targets: ['{}']}}]\n",
         target.address
@@ -68,18 +69,30 @@ fn both_check_commands_agree_on_good_and_bad_files() {
             assert!(our_text.contains(&format!("{file}:")), "the place is missing: {our_text}");
         }
     };
-    check("config", "global: {scrape_interval: 15s}\nscrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]}]\n", true);
+    check(
+        "config",
+        "global: {scrape_interval: 15s}\nscrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]}]\n",
+        true,
+    );
     check("config", "global: {scrape_interval: 15}\n", false);
     check("config", "scrape_configs: [{job_name: a}, {job_name: a}]\n", false);
     check("config", "scrape_configs: [{job_name: a, relabel_configs: [{action: nope}]}]\n", false);
     check("config", "rule_files: [missing.yml]\nscrape_configs: [\n", false);
     check("rules", "groups: [{name: g, rules: [{record: 'a:b', expr: 'sum(x)'}]}]\n", true);
-    check("rules", "groups: [{name: g, rules: [{alert: A, expr: 'up == 0', for: 5m, annotations: {s: '{{ $value }}'}}]}]\n", true);
+    check(
+        "rules",
+        "groups: [{name: g, rules: [{alert: A, expr: 'up == 0', for: 5m, annotations: {s: '{{ $value }}'}}]}]\n",
+        true,
+    );
     check("rules", "groups: [{name: g, rules: [{alert: A, expr: 'sum(' }]}]\n", false);
     check("rules", "groups: [{name: g, rules: [{alert: A, expr: up, fro: 5m}]}]\n", false);
     check("rules", "groups: [{name: g, rules: [{record: 'a b', expr: up, labels: {'a-b': c}}]}]\n", false);
     check("rules", "groups: [{name: g}, {name: g}]\n", false);
-    check("rules", "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {s: '{{ $value'}}]}]\n", false);
+    check(
+        "rules",
+        "groups: [{name: g, rules: [{alert: A, expr: up, annotations: {s: '{{ $value'}}]}]\n",
+        false,
+    );
 }
 
 fn alertmanager(folder: &Path) -> (Process, String) {
@@ -114,9 +127,15 @@ fn amtool_works() {
     };
     amtool(&["alert", "add", "DiskFull", "severity=critical", "host=a", "--annotation=summary=full"], &[]);
     amtool(&["alert", "query"], &["DiskFull", "active"]);
-    amtool(&["alert", "query", "-o", "extended", "host=~a|b"], &["severity=\"critical\"", "summary=\"full\""]);
+    amtool(
+        &["alert", "query", "-o", "extended", "host=~a|b"],
+        &["severity=\"critical\"", "summary=\"full\""],
+    );
     assert!(!amtool(&["alert", "query", "host=b"], &[]).contains("DiskFull"));
-    let id = amtool(&["silence", "add", "alertname=DiskFull", "--comment=known", "--author=me", "--duration=1h"], &[]);
+    let id = amtool(
+        &["silence", "add", "alertname=DiskFull", "--comment=known", "--author=me", "--duration=1h"],
+        &[],
+    );
     let id = id.trim();
     amtool(&["silence", "query"], &[id, "known", "alertname=\"DiskFull\""]);
     wait_for("the alert to be silenced", || {

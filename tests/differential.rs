@@ -88,7 +88,8 @@ fn both_answer_the_same() {
     let theirs = Server::prometheus(&scratch.path().join("theirs"), &config, &[]);
     let ours = Server::novaobs(&scratch.path().join("ours"), &config, &[]);
     wait_within(harness::PATIENCE * 4, "the tape to end", || tape.is_over(exporters.len()).then_some(()));
-    let last = format!("count_over_time(node_load1[2m]) @ {}", start + (PAGES - 1) as f64 * PAGE_SECONDS + 1.0);
+    let last =
+        format!("count_over_time(node_load1[2m]) @ {}", start + (PAGES - 1) as f64 * PAGE_SECONDS + 1.0);
     for server in [&theirs, &ours] {
         harness::wait_for("the last page to be stored", || (server.number(&last) == Some(8.0)).then_some(()));
     }
@@ -107,14 +108,22 @@ fn both_answer_the_same() {
             answered += 1;
         }
     }
-    assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), queries.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} of {} differ:\n{}",
+        differences.len(),
+        queries.len(),
+        differences.join("\n")
+    );
     // Agreement on nothing shows nothing: most queries must have an answer with series in it.
     assert!(answered * 10 >= queries.len() * 7, "only {answered} of {} have series", queries.len());
     println!("{} queries agree, {answered} of them with series", queries.len());
 }
 
 fn config(proxy: &str, exporters: &[Exporter]) -> String {
-    let mut config = String::from("global:\n  scrape_interval: 250ms\n  scrape_timeout: 250ms\n  evaluation_interval: 15s\nscrape_configs:\n");
+    let mut config = String::from(
+        "global:\n  scrape_interval: 250ms\n  scrape_timeout: 250ms\n  evaluation_interval: 15s\nscrape_configs:\n",
+    );
     for (job, exporter) in ["node", "redis", "postgres"].iter().zip(exporters) {
         let _ = write!(
             config,
@@ -213,7 +222,9 @@ fn points(series: &Value) -> Vec<&Value> {
 fn compare_point(theirs: &Value, ours: &Value) -> Result<(), String> {
     let number = |point: &Value| point[1].as_str().and_then(|text| text.parse::<f64>().ok());
     let close = match (number(theirs), number(ours)) {
-        (Some(a), Some(b)) => a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
+        (Some(a), Some(b)) => {
+            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+        }
         _ => theirs[1] == ours[1],
     };
     if close && theirs[0].as_f64() == ours[0].as_f64() {

@@ -49,7 +49,11 @@ fn twenty_kills_lose_nothing_acknowledged() {
     let scratch = tempfile::tempdir().unwrap();
     let counter = AtomicU64::new(0);
     let target = Fake::start(move |_| {
-        (200, "text/plain; version=0.0.4", format!("scraped_total {}\n", counter.fetch_add(1, Ordering::Relaxed)))
+        (
+            200,
+            "text/plain; version=0.0.4",
+            format!("scraped_total {}\n", counter.fetch_add(1, Ordering::Relaxed)),
+        )
     });
     let config = format!(
         "global: {{scrape_interval: 50ms, scrape_timeout: 50ms}}\nscrape_configs:\n- job_name: t\n  static_configs: [{{targets: ['{}']}}]\n",
@@ -65,7 +69,8 @@ fn twenty_kills_lose_nothing_acknowledged() {
         let until = acknowledged.len() + 20 + (kill as usize * 37) % 50;
         let stop = Arc::new(AtomicBool::new(false));
         let killer = {
-            let (stop, pid, delay) = (stop.clone(), server.process.pid(), Duration::from_micros(500 + kill * 331));
+            let (stop, pid, delay) =
+                (stop.clone(), server.process.pid(), Duration::from_micros(500 + kill * 331));
             std::thread::spawn(move || {
                 wait_for("enough acknowledged writes", || stop.load(Ordering::Acquire).then_some(()));
                 std::thread::sleep(delay);
@@ -93,14 +98,24 @@ fn twenty_kills_lose_nothing_acknowledged() {
     }
     let written = samples(&server, "written");
     let lost: Vec<_> = acknowledged.iter().filter(|(t, v)| written.get(t) != Some(v)).collect();
-    assert!(lost.is_empty(), "{} of {} acknowledged samples are lost: {lost:?}", lost.len(), acknowledged.len());
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged samples are lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
     let up = samples(&server, "up");
     let forgotten: Vec<_> = seen_up.iter().filter(|(t, v)| up.get(t) != Some(v)).collect();
     assert!(forgotten.is_empty(), "scrapes that were seen are lost: {forgotten:?}");
     let scraped = samples(&server, "scraped_total");
     let torn: Vec<_> = up.iter().filter(|(t, v)| **v == 1.0 && !scraped.contains_key(t)).collect();
     assert!(torn.is_empty(), "scrapes whose up is there and whose samples are not: {torn:?}");
-    assert!(acknowledged.len() >= 400 && up.len() >= 20, "{} writes, {} scrapes", acknowledged.len(), up.len());
+    assert!(
+        acknowledged.len() >= 400 && up.len() >= 20,
+        "{} writes, {} scrapes",
+        acknowledged.len(),
+        up.len()
+    );
     println!("{} writes and {} scrapes survived 20 kills", acknowledged.len(), up.len());
 }
 

@@ -43,7 +43,12 @@ const REQUESTS: &[(u16, &str, &str, &str)] = &[
     (400, "bad_data", "parse error", "query_range?query=sum(&start=1&end=2&step=1"),
     (400, "bad_data", "no match[] parameter provided", "series"),
     (400, "bad_data", "parse error", "series?match%5B%5D=up%7B"),
-    (400, "bad_data", "match[] must contain at least one non-empty matcher", "series?match%5B%5D=%7Ba%3D%22%22%7D"),
+    (
+        400,
+        "bad_data",
+        "match[] must contain at least one non-empty matcher",
+        "series?match%5B%5D=%7Ba%3D%22%22%7D",
+    ),
     (400, "bad_data", "invalid parameter \"start\"", "series?match%5B%5D=up&start=x"),
     (400, "bad_data", "invalid parameter \"limit\"", "series?match%5B%5D=up&limit=-2"),
     (400, "bad_data", "parse error", "labels?match%5B%5D=("),
@@ -57,7 +62,12 @@ const REQUESTS: &[(u16, &str, &str, &str)] = &[
     (400, "bad_data", "limit", "status/tsdb?limit=x"),
     (400, "bad_data", "type", "rules?type=nope"),
     (422, "execution", "many-to-many", "query?query=a%20%2B%20on(x)%20a"),
-    (422, "execution", "invalid destination label name", "query?query=label_replace(a%2C%22%7E-%FF%22%2C%22%22%2C%22%22%2C%22%22)"),
+    (
+        422,
+        "execution",
+        "invalid destination label name",
+        "query?query=label_replace(a%2C%22%7E-%FF%22%2C%22%22%2C%22%22%2C%22%22)",
+    ),
 ];
 
 /// Configs that must be refused, and a part of the error.
@@ -79,7 +89,10 @@ const CONFIGS: &[(&str, &str)] = &[
     ("scrape_configs: [{job_name: a, relabel_configs: [{action: explode}]}]\n", "explode"),
     ("scrape_configs: [{job_name: a, relabel_configs: [{regex: '('}]}]\n", "("),
     ("scrape_configs: [{job_name: a, relabel_configs: [{action: hashmod, target_label: x}]}]\n", "modulus"),
-    ("scrape_configs: [{job_name: a, relabel_configs: [{action: replace, source_labels: [b]}]}]\n", "target_label"),
+    (
+        "scrape_configs: [{job_name: a, relabel_configs: [{action: replace, source_labels: [b]}]}]\n",
+        "target_label",
+    ),
     ("scrape_configs: [{job_name: a, basic_auth: {password: x, password_file: y}}]\n", "password"),
     ("scrape_configs: [{job_name: a, basic_auth: {username: x}, bearer_token: y}]\n", "bearer_token"),
     ("scrape_configs: [{job_name: a, proxy_url: '::'}]\n", "proxy_url"),
@@ -109,7 +122,11 @@ const PAGES: &[(&str, &str, &str)] = &[
     ("application/openmetrics-text; version=1.0.0", "up 1\n# EOF\nmore 1\n", "EOF"),
     ("application/openmetrics-text; version=1.0.0", "# TYPE up nonsense\n# EOF\n", "nonsense"),
     ("image/png", "up 1\n", "image/png"),
-    ("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", "\u{7f}garbage", ""),
+    (
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+        "\u{7f}garbage",
+        "",
+    ),
 ];
 
 #[test]
@@ -165,7 +182,11 @@ fn every_bad_config_is_refused_with_its_place() {
     let file = scratch.path().join("prometheus.yml");
     for (text, part) in CONFIGS {
         std::fs::write(&file, text).unwrap();
-        let output = std::process::Command::new(novaobs_binary()).args(["check", "config"]).arg(&file).output().unwrap();
+        let output = std::process::Command::new(novaobs_binary())
+            .args(["check", "config"])
+            .arg(&file)
+            .output()
+            .unwrap();
         let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert_eq!(output.status.code(), Some(1), "{text:?}: {printed}");
         let place = format!("{}:", file.display());
@@ -183,9 +204,13 @@ fn every_bad_page_fails_its_scrape_only() {
         let (content_type, body, _) = PAGES[at];
         (200, content_type, body.to_owned())
     });
-    let mut config = String::from("global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n");
+    let mut config =
+        String::from("global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:\n");
     for at in 0..PAGES.len() {
-        config += &format!("- {{job_name: 'p{at}', metrics_path: /{at}, static_configs: [{{targets: ['{}']}}]}}\n", pages.address);
+        config += &format!(
+            "- {{job_name: 'p{at}', metrics_path: /{at}, static_configs: [{{targets: ['{}']}}]}}\n",
+            pages.address
+        );
     }
     let server = Server::novaobs(scratch.path(), &config, &[]);
     let failed = format!("count(up == 0) == {}", PAGES.len());
@@ -197,6 +222,9 @@ fn every_bad_page_fails_its_scrape_only() {
         assert_eq!(target["health"], "down", "{:?}", PAGES[at]);
         assert!(!error.is_empty() && error.contains(PAGES[at].2), "{:?}: {error}", PAGES[at]);
     }
-    let series = ask(&format!("{}/api/v1/series", server.url), &[("match[]", "{job=~\"p.*\",__name__!~\"up|scrape_.*\"}")]);
+    let series = ask(
+        &format!("{}/api/v1/series", server.url),
+        &[("match[]", "{job=~\"p.*\",__name__!~\"up|scrape_.*\"}")],
+    );
     assert_eq!(series.json()["data"], Value::Array(Vec::new()), "a failed scrape stores nothing");
 }

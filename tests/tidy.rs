@@ -65,7 +65,8 @@ fn crates_depend_only_along_the_arrows() {
         for dependency in package["dependencies"].as_array().unwrap() {
             let Some(other) = ours(&dependency["name"]) else { continue };
             let for_tests_only = dependency["kind"] == "dev";
-            let fine = for_tests_only || other == "model" || allowed.contains(&other.as_str()) || *allowed == ["*"];
+            let fine =
+                for_tests_only || other == "model" || allowed.contains(&other.as_str()) || *allowed == ["*"];
             assert!(fine, "{name} -> {other} is a new arrow");
         }
     }
@@ -74,7 +75,10 @@ fn crates_depend_only_along_the_arrows() {
 
 #[test]
 fn every_file_says_what_lives_in_it() {
-    let files = sources("crates", &["rs"]).into_iter().chain(sources("tests", &["rs"])).chain(sources("fuzz", &["rs"]));
+    let files = sources("crates", &["rs"])
+        .into_iter()
+        .chain(sources("tests", &["rs"]))
+        .chain(sources("fuzz", &["rs"]));
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let first = text.lines().find(|line| !line.starts_with("#!")).unwrap_or("");
@@ -86,14 +90,20 @@ fn every_file_says_what_lives_in_it() {
 #[test]
 fn documents_name_only_paths_that_exist() {
     let documents = ["ARCHITECTURE.md", "README.md", "CONTRIBUTING.md", "docs", "ui/README.md"];
-    let folders = ["crates/", "docs/", "tests/", "bench/", "xtask/", "ui/src", "ui/e2e", "fuzz/", "deployment/"];
+    let folders =
+        ["crates/", "docs/", "tests/", "bench/", "xtask/", "ui/src", "ui/e2e", "fuzz/", "deployment/"];
     let mut checked = 0;
     for document in documents.iter().flat_map(|d| sources(d, &["md"])) {
         let text = fs::read_to_string(&document).unwrap();
         for quoted in text.split('`').skip(1).step_by(2) {
-            let is_path = folders.iter().any(|f| quoted.starts_with(f)) && !quoted.contains(['*', '<', ' ', '{']);
+            let is_path =
+                folders.iter().any(|f| quoted.starts_with(f)) && !quoted.contains(['*', '<', ' ', '{']);
             if is_path {
-                assert!(root().join(quoted).exists(), "{} names {quoted}, which does not exist", document.display());
+                assert!(
+                    root().join(quoted).exists(),
+                    "{} names {quoted}, which does not exist",
+                    document.display()
+                );
                 checked += 1;
             }
         }

@@ -20,13 +20,22 @@ enum Database {
 impl Drop for Database {
     fn drop(&mut self) {
         if let Database::Postgres { folder } = self {
-            let _ = as_postgres(&postgres_program("pg_ctl")).args(["stop", "-m", "immediate", "-D"]).arg(folder).output();
+            let _ = as_postgres(&postgres_program("pg_ctl"))
+                .args(["stop", "-m", "immediate", "-D"])
+                .arg(folder)
+                .output();
         }
     }
 }
 
 impl Exporter {
-    fn start(program: &str, address: String, command: &mut Command, folder: &Path, database: Option<Database>) -> Self {
+    fn start(
+        program: &str,
+        address: String,
+        command: &mut Command,
+        folder: &Path,
+        database: Option<Database>,
+    ) -> Self {
         let process = Process::start(command, folder.join(format!("{program}.log")));
         let url = format!("http://{address}/metrics");
         wait_for(program, || get(&url).ok().filter(|answer| answer.status == 200));
@@ -54,13 +63,18 @@ impl Exporter {
         server.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(folder);
         let server = Process::start(&mut server, folder.join("redis.log"));
         wait_for("redis", || {
-            let pong = Command::new("redis-cli").args(["-p", &port.to_string(), "set", "vm:1", "running"]).output().ok()?;
+            let pong = Command::new("redis-cli")
+                .args(["-p", &port.to_string(), "set", "vm:1", "running"])
+                .output()
+                .ok()?;
             pong.status.success().then_some(())
         });
         let program = "prometheus-redis-exporter";
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(program);
-        command.arg(format!("--web.listen-address={address}")).arg(format!("--redis.addr=redis://127.0.0.1:{port}"));
+        command
+            .arg(format!("--web.listen-address={address}"))
+            .arg(format!("--redis.addr=redis://127.0.0.1:{port}"));
         Self::start(program, address, &mut command, folder, Some(Database::Redis(server)))
     }
 
@@ -80,8 +94,11 @@ impl Exporter {
             let output = command.output().unwrap();
             assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
         };
-        run(as_postgres(&postgres_program("initdb")).args(["-A", "trust", "-U", "postgres", "-D"]).arg(&data));
-        let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off");
+        run(as_postgres(&postgres_program("initdb"))
+            .args(["-A", "trust", "-U", "postgres", "-D"])
+            .arg(&data));
+        let options =
+            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off");
         run(as_postgres(&postgres_program("pg_ctl"))
             .args(["start", "-w", "-o", &options, "-l"])
             .arg(data.join("log"))
@@ -91,7 +108,10 @@ impl Exporter {
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(program);
         command
-            .env("DATA_SOURCE_NAME", format!("postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"))
+            .env(
+                "DATA_SOURCE_NAME",
+                format!("postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
+            )
             .arg(format!("--web.listen-address={address}"));
         Self::start(program, address, &mut command, folder, Some(Database::Postgres { folder: data }))
     }
@@ -114,7 +134,8 @@ fn as_postgres(program: &Path) -> Command {
 
 /// The newest version's program: Debian keeps them outside the path.
 fn postgres_program(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed; run xtask/install-test-peers");
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is installed; run xtask/install-test-peers");
     let newest = versions.filter_map(|entry| Some(entry.ok()?.path())).max().expect("a PostgreSQL version");
     newest.join("bin").join(name)
 }

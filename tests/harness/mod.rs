@@ -73,7 +73,8 @@ impl Process {
 
     /// Sends a signal by its number.
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().unwrap();
+        let status =
+            Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status().unwrap();
         assert!(status.success());
     }
 
@@ -201,7 +202,8 @@ impl Server {
     /// Starts the same command line again, after it was killed or ended.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = Process::start(Command::new(&self.program).args(&self.arguments), self.folder.join("log"));
+        self.process =
+            Process::start(Command::new(&self.program).args(&self.arguments), self.folder.join("log"));
         self.wait_ready();
     }
 

@@ -96,7 +96,8 @@ pub fn parse(
     let matches = command.try_get_matches_from(args)?;
     let mut flags = Flags::default();
     for flag in rows() {
-        let values: Vec<String> = matches.get_many::<String>(flag.name).into_iter().flatten().cloned().collect();
+        let values: Vec<String> =
+            matches.get_many::<String>(flag.name).into_iter().flatten().cloned().collect();
         let off = flag.kind.is_switch() && matches.get_flag(&format!("no-{}", flag.name));
         let given = off || matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine);
         if given {
@@ -205,7 +206,10 @@ mod tests {
     #[test]
     fn reads_the_forms_that_kingpin_reads() {
         let f = flags(&["--a.path=x", "--a.list", "1", "--a.list=2", "--a.switch", "--no-a.on"]).unwrap();
-        assert_eq!((f.get("a.path"), f.all("a.list").len(), f.on("a.switch"), f.on("a.on")), ("x", 2, true, false));
+        assert_eq!(
+            (f.get("a.path"), f.all("a.list").len(), f.on("a.switch"), f.on("a.on")),
+            ("x", 2, true, false)
+        );
         let f = flags(&["--no-a.switch", "--no-a.later", "--a.later=false"]).unwrap();
         assert_eq!((f.get("a.path"), f.on("a.switch"), f.on("a.on")), ("data/", false, true));
         assert!(!f.given("a.path") && f.given("a.switch"));

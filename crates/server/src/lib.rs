@@ -1,1 +1,22 @@
-//! The binary novaobs: flags, composed config, wiring, reload, shutdown.
+//! The binary `novaobs` as a library: flags, composed config, wiring, reload, shutdown, embedded pages.
+//!
+//! Command line -> [`flags`] (tables of flags) -> [`options`] (checked values) -> [`Runtime`], which opens the
+//! ports, then the [`stack`] behind them (store, engine, scraping, rules, alerts), then serves the
+//! [`faces`]. This is the only crate that opens ports and picks stores. Nothing here is global but the log:
+//! tests start two runtimes in one process.
+
+pub mod check;
+pub mod demo;
+pub mod faces;
+pub mod flags;
+pub mod http;
+pub mod logging;
+pub mod memory;
+pub mod options;
+pub mod pages;
+pub mod prometheus_config;
+mod runtime;
+pub mod stack;
+pub mod views;
+
+pub use runtime::Runtime;

@@ -19,7 +19,9 @@ pub enum LogFormat {
 
 /// Starts logging for the whole process; a second call changes nothing.
 pub fn init(level: Level, format: LogFormat) {
-    let directives = format!("{level},hyper=warn,reqwest=warn,rustls=warn,hickory_proto=error,hickory_resolver=error,h2=warn");
+    let directives = format!(
+        "{level},hyper=warn,reqwest=warn,rustls=warn,hickory_proto=error,hickory_resolver=error,h2=warn"
+    );
     let filter = tracing_subscriber::EnvFilter::new(directives);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // The only failure is that a subscriber is set already, as in tests that start two runtimes.
@@ -51,7 +53,8 @@ where
                 }
             }
             LogFormat::Json => {
-                let object: serde_json::Map<_, _> = all.map(|(name, text)| (name.to_owned(), text.into())).collect();
+                let object: serde_json::Map<_, _> =
+                    all.map(|(name, text)| (name.to_owned(), text.into())).collect();
                 write!(out, "{}", serde_json::Value::Object(object))?;
             }
         }
@@ -60,7 +63,8 @@ where
 }
 
 fn quoted_if_needed(text: &str) -> String {
-    let plain = !text.is_empty() && !text.contains(|c: char| c <= ' ' || c == '"' || c == '=' || c == '\u{7f}');
+    let plain =
+        !text.is_empty() && !text.contains(|c: char| c <= ' ' || c == '"' || c == '=' || c == '\u{7f}');
     if plain { text.to_owned() } else { novaobs_model::labels::go_quote(text) }
 }
 

@@ -1,3 +1,128 @@
-//! The program `novaobs`.
+//! The program `novaobs`: chooses what to run by its first argument, or by the name it was started with.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
-fn main() {}
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Command;
+use novaobs_server::check;
+use novaobs_server::demo;
+use novaobs_server::flags::{self, FlagError, Flags};
+use novaobs_server::options::{self, Options};
+use novaobs_server::{Runtime, logging};
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: &str = "\
+novaobs: metrics, alerts and their pages in one process
+
+Usage:
+  novaobs demo  [--data=DIR]              watch this machine and show where to look
+  novaobs serve [--prometheus.config=FILE] [--alertmanager.config=FILE] …
+  novaobs prometheus --config.file=FILE …  with the flags of Prometheus
+  novaobs check config FILE…              check prometheus.yml and the rules it names
+  novaobs check rules FILE…               check rule files
+  novaobs version
+
+`novaobs COMMAND --help` lists a command's flags. Started through a link named `prometheus`, it is that.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let name = Path::new(&program).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut arguments: Vec<String> = arguments.collect();
+    let command = if name == "prometheus" {
+        name.to_owned()
+    } else if arguments.is_empty() {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    } else {
+        arguments.remove(0)
+    };
+    match command.as_str() {
+        "demo" => run(&command, SERVE, arguments),
+        "serve" => run(&command, SERVE, arguments),
+        "prometheus" => run(&command, PROMETHEUS, arguments),
+        "check" => check::run(&arguments),
+        "version" | "--version" | "-V" => {
+            println!("novaobs {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("novaobs: there is no command {other:?}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+const SERVE: &[&[flags::Flag]] = &[flags::serve::FLAGS, flags::prometheus::FLAGS];
+const PROMETHEUS: &[&[flags::Flag]] = &[flags::prometheus::PLACES, flags::prometheus::FLAGS];
+
+fn run(command: &str, tables: &'static [&'static [flags::Flag]], arguments: Vec<String>) -> ExitCode {
+    let usage = Command::new(format!("novaobs {command}"));
+    let flags = match flags::parse(usage, tables, arguments) {
+        Ok(flags) => flags,
+        Err(FlagError::Usage(usage)) => usage.exit(),
+        Err(error) => return failed(&error),
+    };
+    if flags.on("version") {
+        println!("prometheus, version 3.5.0 (novaobs {})", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    match options::logging(&flags) {
+        Ok((level, format)) => logging::init(level, format),
+        Err(error) => return failed(&error),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    runtime.block_on(serve(command, &flags))
+}
+
+async fn serve(command: &str, flags: &Flags) -> ExitCode {
+    let options = if command == "prometheus" { Options::prometheus(flags) } else { Options::serve(flags) };
+    let mut options = match options {
+        Ok(options) => options,
+        Err(error) => return failed(&error),
+    };
+    if command == "demo"
+        && let Err(error) = demo::prepare(&mut options, flags)
+    {
+        return failed(&error);
+    }
+    // Signals are caught before anything is open: one that comes early must not be lost.
+    let signals =
+        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return failed(&"cannot catch signals");
+    };
+    let runtime = match Runtime::start(options.clone()).await {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    if command == "demo" {
+        println!("{}", demo::where_to_look(&options));
+    }
+    loop {
+        tokio::select! {
+            // The outcome is in the log.
+            _ = hangup.recv() => drop(runtime.reload().await),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = runtime.quit_requested() => break,
+        }
+    }
+    runtime.stop().await;
+    ExitCode::SUCCESS
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("novaobs: {error}");
+    ExitCode::FAILURE
+}

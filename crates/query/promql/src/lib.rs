@@ -39,6 +39,7 @@ pub mod testlang;
 
 pub use result::{QueryError, QueryResult, QueryStats, Value, VectorSample};
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use novaobs_model::{Pool, QueryControl, SeriesSource};
@@ -53,7 +54,8 @@ pub struct EngineOptions {
     pub timeout: Duration,
     /// Most samples a query may hold in memory at once; `--query.max-samples`, 50,000,000.
     pub max_samples: usize,
-    /// Step of subqueries that name none: the global evaluation_interval.
+    /// Step of subqueries that name none: the global evaluation_interval; [`Engine::set_default_step`]
+    /// changes it at a reload.
     pub default_step: Duration,
     /// Memory of all queries together.
     pub pool: Pool,
@@ -81,12 +83,20 @@ pub enum EvalTime {
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
+    /// Milliseconds.
+    default_step: AtomicI64,
 }
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(options: EngineOptions) -> Self {
-        Engine { options }
+        let default_step = AtomicI64::new(milliseconds(options.default_step));
+        Engine { options, default_step }
+    }
+
+    /// Changes the step of subqueries that name none, for queries that begin from now on.
+    pub fn set_default_step(&self, step: Duration) {
+        self.default_step.store(milliseconds(step), Ordering::Relaxed);
     }
 
     /// Its settings.
@@ -118,7 +128,7 @@ impl Engine {
         let lookback = lookback.unwrap_or(self.options.lookback);
         let settings = execute::Settings {
             lookback: milliseconds(lookback),
-            default_step: milliseconds(self.options.default_step),
+            default_step: self.default_step.load(Ordering::Relaxed),
             max_samples: self.options.max_samples as u64,
         };
         execute::execute(source, text, expr, time, settings, control)

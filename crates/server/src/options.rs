@@ -1,0 +1,340 @@
+//! From flags to what a runtime is started with: every value checked, every default filled in.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use novaobs_config::size;
+use novaobs_model::GoRegex;
+use url::Url;
+
+use crate::flags::{FlagError, Flags};
+use crate::http::Limits;
+use crate::logging::LogFormat;
+use crate::memory;
+
+/// Everything a [`crate::Runtime`] needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where `prometheus.yml` comes from.
+    pub prometheus: ConfigSource,
+    /// Where `alertmanager.yml` comes from; `None` runs without an Alertmanager.
+    pub alertmanager: Option<ConfigSource>,
+    /// Folder of the metrics store.
+    pub metrics_path: PathBuf,
+    /// Folder of silences, alerts and the notification log.
+    pub alerts_path: PathBuf,
+    /// Where each face listens.
+    pub faces: Faces,
+    /// `--storage.tsdb.retention.time`, if given.
+    pub retention_time: Option<Duration>,
+    /// `--storage.tsdb.retention.size`, if given, in bytes.
+    pub retention_size: Option<u64>,
+    /// URL under which others reach the Prometheus face, ends with `/`.
+    pub external_url: Url,
+    /// Path in front of the Prometheus face's routes, without a slash at the end: `""` or `/prom`.
+    pub route_prefix: String,
+    /// Whether reload and quit answer over HTTP.
+    pub lifecycle: bool,
+    /// Whether remote write is received.
+    pub remote_write: bool,
+    /// How often files are looked at for changes; `None`: only reloads that are asked for.
+    pub watch: Option<Duration>,
+    /// `--query.*`.
+    pub query: Query,
+    /// `--rules.*`.
+    pub rules: Rules,
+    /// `--alertmanager.*` of the queue to external Alertmanagers.
+    pub notifier: Notifier,
+    /// Connections of each face.
+    pub limits: Limits,
+    /// Origins that may ask from a browser.
+    pub cors_origin: GoRegex,
+    /// Title of the pages.
+    pub page_title: String,
+    /// Bytes of the process-wide budget.
+    pub memory: u64,
+    /// Names given to `--enable-feature`.
+    pub features: Vec<String>,
+    /// All flags as text, for `/api/v1/status/flags`.
+    pub flags: Flags,
+}
+
+/// A configuration file, or what is used without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Loaded from here, reloaded from here.
+    File(PathBuf),
+    /// The text of a built-in configuration.
+    BuiltIn(String),
+}
+
+/// Addresses to listen on; an empty list or `None` leaves a face out.
+#[derive(Clone, Debug, Default)]
+pub struct Faces {
+    /// Prometheus' API and pages.
+    pub prometheus: Vec<String>,
+    /// The pages.
+    pub grafana: Option<String>,
+    /// Alertmanager's API.
+    pub alertmanager: Option<String>,
+    /// The host exporter.
+    pub node: Option<String>,
+}
+
+/// Limits of queries.
+#[derive(Clone, Copy, Debug)]
+pub struct Query {
+    /// How far an instant selector looks back.
+    pub lookback: Duration,
+    /// Longest run.
+    pub timeout: Duration,
+    /// Most at one time.
+    pub concurrency: usize,
+    /// Most samples in memory.
+    pub max_samples: usize,
+}
+
+/// Settings of rule evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Longest outage after which `for` is restored.
+    pub outage_tolerance: Duration,
+    /// Least time between restoring and firing.
+    pub grace_period: Duration,
+    /// Least time between sending an alert again.
+    pub resend_delay: Duration,
+    /// Most evaluations at one time.
+    pub concurrency: usize,
+}
+
+/// Settings of the queue to external Alertmanagers.
+#[derive(Clone, Copy, Debug)]
+pub struct Notifier {
+    /// Most alerts waiting.
+    pub capacity: usize,
+    /// Most alerts in one request.
+    pub batch: usize,
+    /// Whether waiting alerts are sent before shutdown.
+    pub drain: bool,
+}
+
+/// Where operators of the platform keep their files.
+const PROMETHEUS_FILES: [&str; 2] = ["deployment/monitoring/prometheus.yml", "prometheus.yml"];
+const ALERTMANAGER_FILES: [&str; 2] = ["deployment/monitoring/alertmanager.yml", "alertmanager.yml"];
+/// How often `serve` and `demo` look at their files.
+const WATCH: Duration = Duration::from_secs(5);
+
+impl Options {
+    /// What `novaobs prometheus` and a link named `prometheus` start: that face alone.
+    ///
+    /// # Errors
+    /// [`FlagError`].
+    pub fn prometheus(flags: &Flags) -> Result<Self, FlagError> {
+        let path = PathBuf::from(flags.get("storage.tsdb.path"));
+        let faces = Faces { prometheus: flags.all("web.listen-address").to_vec(), ..Faces::default() };
+        let source = ConfigSource::File(flags.get("config.file").into());
+        let watch = flags.on("config.auto-reload").then(|| flags.duration("config.auto-reload-interval"));
+        Options::common(flags, path.clone(), path.join("alerts"), faces, source, None, watch.transpose()?)
+    }
+
+    /// What `novaobs serve` starts.
+    ///
+    /// # Errors
+    /// [`FlagError`].
+    pub fn serve(flags: &Flags) -> Result<Self, FlagError> {
+        let data = PathBuf::from(flags.get("data"));
+        let listen = |name: &'static str| Some(flags.get(name)).filter(|at| *at != "off").map(str::to_owned);
+        let faces = Faces {
+            prometheus: listen("prometheus.listen").into_iter().collect(),
+            grafana: listen("grafana.listen"),
+            alertmanager: listen("alertmanager.listen"),
+            node: listen("node.listen"),
+        };
+        let prometheus =
+            find_config(flags.get("prometheus.config"), &PROMETHEUS_FILES, || built_in_prometheus(&faces));
+        let alertmanager = find_config(flags.get("alertmanager.config"), &ALERTMANAGER_FILES, || {
+            BUILT_IN_ALERTMANAGER.to_owned()
+        });
+        let (metrics, alerts) = (data.join("metrics"), data.join("alerts"));
+        Options::common(flags, metrics, alerts, faces, prometheus, Some(alertmanager), Some(WATCH))
+    }
+
+    fn common(
+        flags: &Flags,
+        metrics_path: PathBuf,
+        alerts_path: PathBuf,
+        faces: Faces,
+        prometheus: ConfigSource,
+        alertmanager: Option<ConfigSource>,
+        watch: Option<Duration>,
+    ) -> Result<Self, FlagError> {
+        let time_flag = if flags.given("storage.tsdb.retention.time") {
+            "storage.tsdb.retention.time"
+        } else {
+            "storage.tsdb.retention"
+        };
+        let retention_time = flags.given(time_flag).then(|| flags.duration(time_flag)).transpose()?;
+        let bytes = |flag| flags.read(flag, |text| size::parse(text).map(|bytes| bytes.0));
+        let given_bytes = |flag| flags.given(flag).then(|| bytes(flag)).transpose();
+        let external_url = flags.read("web.external-url", |text| external_url(text, &faces))?;
+        let route_prefix = match flags.get("web.route-prefix") {
+            "" => external_url.path().to_owned(),
+            given => format!("/{}", given.trim_start_matches('/')),
+        };
+        Ok(Options {
+            prometheus,
+            alertmanager,
+            metrics_path,
+            alerts_path,
+            retention_time,
+            retention_size: given_bytes("storage.tsdb.retention.size")?,
+            route_prefix: route_prefix.trim_end_matches('/').to_owned(),
+            external_url,
+            lifecycle: flags.on("web.enable-lifecycle"),
+            remote_write: flags.on("web.enable-remote-write-receiver"),
+            watch,
+            query: Query {
+                lookback: flags.duration("query.lookback-delta")?,
+                timeout: flags.duration("query.timeout")?,
+                concurrency: flags.number::<usize>("query.max-concurrency")?.max(1),
+                max_samples: flags.number("query.max-samples")?,
+            },
+            rules: Rules {
+                outage_tolerance: flags.duration("rules.alert.for-outage-tolerance")?,
+                grace_period: flags.duration("rules.alert.for-grace-period")?,
+                resend_delay: flags.duration("rules.alert.resend-delay")?,
+                concurrency: flags.number::<usize>("rules.max-concurrent-evals")?.max(1),
+            },
+            notifier: Notifier {
+                capacity: flags.number("alertmanager.notification-queue-capacity")?,
+                batch: flags.number::<usize>("alertmanager.notification-batch-size")?.max(1),
+                drain: flags.on("alertmanager.drain-notification-queue-on-shutdown"),
+            },
+            limits: Limits {
+                connections: flags.number::<usize>("web.max-connections")?.max(1),
+                read_timeout: flags.duration("web.read-timeout")?,
+            },
+            cors_origin: flags.read("web.cors.origin", GoRegex::new)?,
+            page_title: flags.get("web.page-title").to_owned(),
+            memory: given_bytes("memory")?.unwrap_or_else(memory::default_budget),
+            features: flags
+                .all("enable-feature")
+                .iter()
+                .flat_map(|list| list.split(','))
+                .map(str::to_owned)
+                .collect(),
+            faces,
+            flags: flags.clone(),
+        })
+    }
+}
+
+/// Level and form of log lines.
+///
+/// # Errors
+/// [`FlagError::Value`] for names there are not.
+pub fn logging(flags: &Flags) -> Result<(tracing::Level, LogFormat), FlagError> {
+    let level = flags.read("log.level", |text| match text {
+        "debug" => Ok(tracing::Level::DEBUG),
+        "info" => Ok(tracing::Level::INFO),
+        "warn" => Ok(tracing::Level::WARN),
+        "error" => Ok(tracing::Level::ERROR),
+        _ => Err("write debug, info, warn or error"),
+    })?;
+    let format = flags.read("log.format", |text| match text {
+        "logfmt" => Ok(LogFormat::Logfmt),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("write logfmt or json"),
+    })?;
+    Ok((level, format))
+}
+
+/// The file that was named, else the first of `usual` that exists, else what is built in.
+fn find_config(named: &str, usual: &[&str], built_in: impl FnOnce() -> String) -> ConfigSource {
+    if !named.is_empty() {
+        return ConfigSource::File(named.into());
+    }
+    match usual.iter().find(|file| Path::new(file).is_file()) {
+        Some(file) => ConfigSource::File((*file).into()),
+        None => ConfigSource::BuiltIn(built_in()),
+    }
+}
+
+/// Without a `prometheus.yml`: this server watches itself, and the host where its exporter runs.
+fn built_in_prometheus(faces: &Faces) -> String {
+    let mut text =
+        "global:\n  scrape_interval: 15s\n  evaluation_interval: 15s\nscrape_configs:\n".to_owned();
+    let mut job = |name: &str, address: &str| {
+        text.push_str(&format!(
+            "- job_name: {name}\n  static_configs:\n  - targets: ['{}']\n",
+            reachable(address)
+        ));
+    };
+    for address in &faces.prometheus {
+        job("novaobs", address);
+    }
+    if let Some(address) = &faces.node {
+        job("node", address);
+    }
+    text
+}
+
+/// Without an `alertmanager.yml`: alerts are grouped and shown, and sent nowhere.
+const BUILT_IN_ALERTMANAGER: &str =
+    "route: {receiver: shown, group_by: [alertname]}\nreceivers: [{name: shown}]\n";
+
+/// An address to connect to, for one to listen on: `0.0.0.0:9090` is reached as `localhost:9090`.
+pub fn reachable(listen: &str) -> String {
+    let (host, port) = listen.rsplit_once(':').unwrap_or(("", listen));
+    let host = if matches!(host, "" | "0.0.0.0" | "[::]") { "localhost" } else { host };
+    format!("{host}:{port}")
+}
+
+/// The URL given, or this host's name and the first port; always ends with a slash.
+fn external_url(given: &str, faces: &Faces) -> Result<Url, String> {
+    let text = if given.is_empty() {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let address = faces.prometheus.first().map_or("0.0.0.0:9090", String::as_str);
+        let port = address.rsplit_once(':').map_or("9090", |(_, port)| port);
+        format!("http://{host}:{port}/")
+    } else if given.contains("://") {
+        format!("{}/", given.trim_end_matches('/'))
+    } else {
+        // The peer takes a bare path as well.
+        format!("http://localhost/{}/", given.trim_matches('/'))
+    };
+    let url = Url::parse(&text)
+        .map_err(|error| format!("{error}: write a URL such as https://metrics.example/prometheus"))?;
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err("write an http or https URL".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn external_urls_end_with_a_slash_and_name_a_host() {
+        let faces = Faces { prometheus: vec!["0.0.0.0:9191".to_owned()], ..Faces::default() };
+        let f = |given: &str| external_url(given, &faces).map(|url| url.to_string());
+        assert!(f("").unwrap().ends_with(":9191/"));
+        assert_eq!(f("https://x.example/prom").as_deref(), Ok("https://x.example/prom/"));
+        assert_eq!(f("/prom").as_deref(), Ok("http://localhost/prom/"));
+        assert!(f("ftp://x").is_err());
+    }
+
+    #[test]
+    fn listening_everywhere_is_reached_here() {
+        for (listen, reached) in [
+            ("0.0.0.0:1", "localhost:1"),
+            (":1", "localhost:1"),
+            ("[::]:1", "localhost:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(listen), reached);
+        }
+    }
+}
