@@ -65,9 +65,10 @@ impl MatchersConfig {
     /// All conditions in one sorted list.
     pub(crate) fn resolve(&self) -> Matchers {
         let equal = self.equal.iter().map(|(name, value)| Matcher::equal(name, value));
-        // The expressions compiled before, so none is lost here.
+        // The peer keys such routes by the anchored expression. It compiled before, so none is lost here.
+        let anchored = |re: &GoRegex| format!("^(?:{})$", re.source());
         let regex =
-            self.regex.iter().filter_map(|(name, re)| Matcher::new(name, MatchOp::Match, re.source()).ok());
+            self.regex.iter().filter_map(|(n, re)| Matcher::new(n, MatchOp::Match, &anchored(re)).ok());
         Matchers::sorted(equal.chain(regex).chain(self.matchers.iter().cloned()).collect())
     }
 
@@ -434,7 +435,7 @@ routes:
             &[("severity", "critical"), ("z", "\"")],
             &[r#"b {}/{severity="critical"}:{severity="critical", z="\""} 10s 14400s"#],
         );
-        f(&[("team", "x"), ("svc", "mail")], &[r#"a {}/{svc=~"m.*",team="x"}:{} 1s 14400s"#]);
+        f(&[("team", "x"), ("svc", "mail")], &[r#"a {}/{svc=~"^(?:m.*)$",team="x"}:{} 1s 14400s"#]);
     }
 
     #[test]
