@@ -203,8 +203,15 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
         (Time(a), Time(b)) => Ok(a == b),
         (Nil, Nil) => Ok(true),
         (Nil, _) | (_, Nil) => Ok(false),
-        (a, b) if basic(a) || basic(b) || a.type_name() != b.type_name() => Err(incompatible(a, b)),
-        (a, _) => Err(format!("non-comparable type {}: {}", crate::fmt::display(a), a.type_name())),
+        (a, b) if basic(a) || basic(b) => Err(incompatible(a, b)),
+        (a, b) => {
+            let shown = |value: &Value| crate::fmt::display(value);
+            if std::mem::discriminant(&a.plain()) == std::mem::discriminant(&b.plain()) {
+                return Err(format!("non-comparable type {}: {}", shown(b), b.type_name()));
+            }
+            let (left, right) = (shown(a), shown(b));
+            Err(format!("non-comparable types {left}: {}, {}: {right}", a.type_name(), b.type_name()))
+        }
     }
 }
 

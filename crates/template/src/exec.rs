@@ -73,6 +73,8 @@ type Result2<T> = Result<T, ExecError>;
 struct Site<'t> {
     pos: Pos,
     context: &'t dyn std::fmt::Display,
+    /// The function alone: what errors about the arguments are said to be at.
+    callee: &'t dyn std::fmt::Display,
 }
 
 impl<'p> Run<'p> {
@@ -230,7 +232,7 @@ impl<'p> Run<'p> {
         body: &'p [Node],
     ) -> Result2<bool> {
         let two = pipe.variables.len() > 1;
-        let context = RangeContext(pipe);
+        let context = LastOperand(pipe);
         match value.plain() {
             Value::Nil => Ok(false),
             Value::Int(_) | Value::Duration(_) if two => {
@@ -303,7 +305,10 @@ impl<'p> Run<'p> {
         let value = value.unwrap_or_default();
         for name in &pipe.variables {
             if pipe.assigns {
-                assign(frame, name, &value);
+                if !assign(frame, name, &value) {
+                    let context = LastOperand(pipe);
+                    return self.fail(frame, context.pos(), &context, &format!("undefined variable: {name}"));
+                }
             } else {
                 frame.variables.push((name, value.clone()));
             }
@@ -321,7 +326,7 @@ impl<'p> Run<'p> {
         let Some((first, args)) = command.args.split_first() else { return Ok(Value::Nil) };
         match &first.kind {
             OperandKind::Field(names) => {
-                let site = Site { pos: first.pos, context: first };
+                let site = Site { pos: first.pos, context: first, callee: first };
                 self.chain(frame, dot, dot.clone(), names, &site, args, last)
             }
             OperandKind::Variable(name, names) => {
@@ -330,16 +335,16 @@ impl<'p> Run<'p> {
                     self.not_a_function(frame, first, args, last.as_ref())?;
                     return Ok(value);
                 }
-                let site = Site { pos: first.pos, context: first };
+                let site = Site { pos: first.pos, context: first, callee: first };
                 self.chain(frame, dot, value, names, &site, args, last)
             }
             OperandKind::Chain(base, names) => {
                 let value = self.chain_base(frame, dot, first, base)?;
-                let site = Site { pos: first.pos, context: first };
+                let site = Site { pos: first.pos, context: first, callee: first };
                 self.chain(frame, dot, value, names, &site, args, last)
             }
             OperandKind::Identifier(name) => {
-                let site = Site { pos: command.pos, context: command };
+                let site = Site { pos: command.pos, context: command, callee: first };
                 self.call_named(frame, dot, name, &site, args, last)
             }
             _ => {
@@ -537,11 +542,11 @@ impl<'p> Run<'p> {
         if function.variadic && count < fixed {
             let message =
                 format!("wrong number of args for {name}: want at least {fixed} got {}", args.len());
-            return self.fail(frame, site.pos, site.context, &message);
+            return self.fail(frame, site.pos, site.callee, &message);
         }
         if !function.variadic && count != fixed {
             let message = format!("wrong number of args for {name}: want {fixed} got {count}");
-            return self.fail(frame, site.pos, site.context, &message);
+            return self.fail(frame, site.pos, site.callee, &message);
         }
         let param_at = |i: usize| params.get(i).or(params.last()).copied().unwrap_or(Param::Any);
         let mut values = Vec::with_capacity(count);
@@ -550,7 +555,11 @@ impl<'p> Run<'p> {
         }
         if let Some(last) = last {
             let param = param_at(args.len());
-            values.push(self.checked(frame, site, param, last)?);
+            let place = match args.last() {
+                Some(arg) => Site { pos: arg.pos, context: arg, callee: arg },
+                None => Site { pos: site.pos, context: site.callee, callee: site.callee },
+            };
+            values.push(self.checked(frame, &place, param, last)?);
         }
         let value = match (function.call)(&values) {
             Ok(value) => value,
@@ -594,7 +603,7 @@ impl<'p> Run<'p> {
         operand: &'p Operand,
     ) -> Result2<Value> {
         self.step(frame, operand.pos)?;
-        let site = Site { pos: operand.pos, context: operand };
+        let site = Site { pos: operand.pos, context: operand, callee: operand };
         let value = match &operand.kind {
             OperandKind::Nil if param.takes_nil() => return Ok(Value::Nil),
             OperandKind::Nil => {
@@ -662,17 +671,21 @@ fn variable(frame: &Frame<'_>, name: &str) -> Value {
     frame.variables.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn assign<'t>(frame: &mut Frame<'t>, name: &'t str, value: &Value) {
+/// Sets the innermost variable of that name; `false` when there is none.
+fn assign(frame: &mut Frame<'_>, name: &str, value: &Value) -> bool {
     match frame.variables.iter_mut().rev().find(|(n, _)| *n == name) {
-        Some(slot) => slot.1 = value.clone(),
-        None => frame.variables.push((name, value.clone())),
+        Some(slot) => {
+            slot.1 = value.clone();
+            true
+        }
+        None => false,
     }
 }
 
-/// What a `range` that cannot iterate is said to be at: the operand its value came from.
-struct RangeContext<'a>(&'a Pipe);
+/// What an error about a pipeline's value is said to be at: the operand it came from.
+struct LastOperand<'a>(&'a Pipe);
 
-impl RangeContext<'_> {
+impl LastOperand<'_> {
     fn operand(&self) -> Option<&Operand> {
         self.0.commands.last().and_then(|command| command.args.first())
     }
@@ -682,7 +695,7 @@ impl RangeContext<'_> {
     }
 }
 
-impl std::fmt::Display for RangeContext<'_> {
+impl std::fmt::Display for LastOperand<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.operand().map_or(Ok(()), |operand| write!(f, "{operand}"))
     }

@@ -372,8 +372,15 @@ impl<'a> Lexer<'a> {
             self.accept("+-");
             self.accept_run("0123456789_");
         }
-        if self.peek().is_some_and(is_alphanumeric) {
-            self.bump();
+        // A second sign would make it a complex number.
+        let complex = self.accept("+-");
+        if complex {
+            self.accept_run("0123456789_.");
+        }
+        if complex || self.peek().is_some_and(is_alphanumeric) {
+            if !complex {
+                self.bump();
+            }
             let text = self.input.get(start..self.pos).unwrap_or("");
             let quoted = novaobs_model::labels::go_quote(text);
             return self.error(start, format!("bad number syntax: {quoted}"));
