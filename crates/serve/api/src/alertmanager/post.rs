@@ -138,8 +138,8 @@ pub(super) fn alerts(headers: &HeaderMap, bytes: &[u8]) -> Result<Vec<PostableAl
     };
     // Types are checked in the whole body before anything else is.
     let parsed = items.iter().map(|item| alert(&body, item)).collect::<Result<Vec<_>, _>>()?;
-    let check = |(i, alert): (usize, Option<(Option<BTreeMap<String, String>>, PostableAlert)>)| {
-        let (labels, alert) = alert?;
+    let check = |(i, alert): (usize, Option<RawAlert>)| {
+        let RawAlert { labels, alert } = alert?;
         let Some(labels) = labels else {
             return Some(Err(ApiError::unprocessable(602, format!("{i}.labels in body is required"))));
         };
@@ -153,11 +153,15 @@ pub(super) fn alerts(headers: &HeaderMap, bytes: &[u8]) -> Result<Vec<PostableAl
     parsed.into_iter().enumerate().filter_map(check).collect()
 }
 
-/// One alert with its labels, if it has any key for them; null is nothing.
-fn alert(
-    body: &Body,
-    item: &Value,
-) -> Result<Option<(Option<BTreeMap<String, String>>, PostableAlert)>, ApiError> {
+/// An alert whose labels are not checked yet.
+struct RawAlert {
+    /// `None` when the body has no key for them.
+    labels: Option<BTreeMap<String, String>>,
+    alert: PostableAlert,
+}
+
+/// One alert; null is nothing.
+fn alert(body: &Body, item: &Value) -> Result<Option<RawAlert>, ApiError> {
     let object = match item {
         Value::Object(object) => object,
         Value::Null => return Ok(None),
@@ -171,7 +175,7 @@ fn alert(
         ends_at: body.time(object, "PostableAlert", "endsAt")?,
         generator_url: body.text(object, "Alert", "generatorURL")?.unwrap_or("").to_owned(),
     };
-    Ok(Some((labels, alert)))
+    Ok(Some(RawAlert { labels, alert }))
 }
 
 /// Whether a text is empty, a path from the root or a URL with a scheme.
