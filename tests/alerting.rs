@@ -103,6 +103,7 @@ fn a_stopped_exporter_reaches_the_pager_and_resolves() {
             "groupLabels": {"alertname": "ExporterDown"},
             "commonLabels": labels,
             "commonAnnotations": annotations,
+            "routeLabels": {},
             "externalURL": hook["externalURL"],
             "version": "4",
             "groupKey": "{}:{alertname=\"ExporterDown\"}",

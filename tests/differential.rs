@@ -89,7 +89,7 @@ fn both_answer_the_same() {
     let ours = Server::novaobs(&scratch.path().join("ours"), &config, &[]);
     wait_within(harness::PATIENCE * 4, "the tape to end", || tape.is_over(exporters.len()).then_some(()));
     let last =
-        format!("count_over_time(node_load1[2m]) @ {}", start + (PAGES - 1) as f64 * PAGE_SECONDS + 1.0);
+        format!("count_over_time(node_load1[2m] @ {})", start + (PAGES - 1) as f64 * PAGE_SECONDS + 1.0);
     for server in [&theirs, &ours] {
         harness::wait_for("the last page to be stored", || (server.number(&last) == Some(8.0)).then_some(()));
     }

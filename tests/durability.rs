@@ -21,12 +21,18 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
-/// Sends one request with a sample for each of `series`.
+/// Sends one request with a sample for each of `series`; their values have nothing to compress.
 fn write(url: &str, name: &str, series: usize, timestamp: i64, value: f64) -> Option<Answer> {
     let series: Vec<_> = (0..series)
-        .map(|i| (Labels::from_pairs([("__name__", name), ("i", &i.to_string())]), vec![(timestamp, value)]))
+        .map(|i| {
+            (
+                Labels::from_pairs([("__name__", name), ("i", &i.to_string())]),
+                vec![(timestamp, value * (1.0 + i as f64).sqrt())],
+            )
+        })
         .collect();
-    let body = remote_write::encode(&series);
+    let pairs = series.iter().map(|(labels, samples)| (labels, samples.as_slice()));
+    let body = remote_write::encode(pairs, &[]).unwrap();
     let headers = [
         ("content-type", "application/x-protobuf"),
         ("content-encoding", "snappy"),
@@ -151,12 +157,13 @@ fn a_full_disk_stops_writes_and_not_queries() {
     std::fs::write(data.join("ballast"), vec![0_u8; 23 << 20]).ok();
     let mut acknowledged = 1;
     let refused = loop {
-        let answer = write(&server.url, "kept", 1000, start + acknowledged * 1000, 1.0).unwrap();
+        let value = (acknowledged as f64).sqrt();
+        let answer = write(&server.url, "kept", 1000, start + acknowledged * 1000, value).unwrap();
         if answer.status != 204 {
             break answer;
         }
         acknowledged += 1;
-        assert!(acknowledged < 500, "the disk does not fill up");
+        assert!(acknowledged < 599, "the disk does not fill up");
     };
     assert_eq!(refused.status, 500, "a sender must try again later: {}", refused.body);
     assert!(refused.body.contains("No space left on device"), "it does not say why: {}", refused.body);
@@ -183,7 +190,7 @@ fn a_torn_log_is_cut_and_said() {
         assert_eq!(write(&server.url, "kept", 10, start + i * 1000, i as f64).unwrap().status, 204);
     }
     server.process.kill();
-    let segment = newest_file(&scratch.path().join("data/wal"));
+    let segment = newest_log(&scratch.path().join("data"));
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes.extend_from_slice(&[0xff; 333]);
     std::fs::write(&segment, bytes).unwrap();
@@ -194,7 +201,9 @@ fn a_torn_log_is_cut_and_said() {
     assert!(log.contains("wal") && log.contains("level=WARN"), "the cut is not in the log: {log}");
 }
 
-fn newest_file(folder: &Path) -> std::path::PathBuf {
+fn newest_log(folder: &Path) -> std::path::PathBuf {
     let files = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
-    files.max().expect("a log segment")
+    let is_log =
+        |path: &std::path::PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("wal-"));
+    files.filter(is_log).max().expect("a log segment")
 }

@@ -1,5 +1,10 @@
 //! Starts the real binary, real exporters and real peers on free loopback ports, and asks them over HTTP.
-#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a module of tests, of which each uses its own part"
+)]
 
 pub mod exporters;
 pub mod fakes;

@@ -344,6 +344,10 @@ impl Stack {
             if let Some(alertmanager) = alertmanager {
                 alertmanager.stop();
             }
+            // What is in parts need not be replayed at the next start.
+            if let Err(error) = store.flush() {
+                tracing::warn!(%error, "the newest samples stay in the log, which is replayed at the next start");
+            }
             store.close();
         });
         if let Err(ended) = closing.await {
