@@ -1,12 +1,40 @@
 //! What rules say about themselves on `/metrics`, under the peer's names.
 
+use novaobs_telemetry::Summary;
 use prometheus::{CounterVec, GaugeVec, Histogram, HistogramOpts, Opts, Registry};
+
+/// Seconds, shown both as a summary and as a histogram.
+#[derive(Clone)]
+pub(crate) struct Durations {
+    summary: Summary,
+    histogram: Histogram,
+}
+
+impl Durations {
+    fn new(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+        quantiles: &'static [f64],
+    ) -> Result<Durations, prometheus::Error> {
+        let summary = Summary::register(registry, &format!("{name}_seconds"), help, quantiles)?;
+        let opts = HistogramOpts::new(format!("{name}_histogram_seconds"), help);
+        let histogram = Histogram::with_opts(opts.buckets(vec![0.01, 0.1, 1.0, 10.0]))?;
+        registry.register(Box::new(histogram.clone()))?;
+        Ok(Durations { summary, histogram })
+    }
+
+    pub(crate) fn observe(&self, seconds: f64) {
+        self.summary.observe(seconds);
+        self.histogram.observe(seconds);
+    }
+}
 
 /// Group and rule metrics of one runtime.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    pub evaluation_duration: Histogram,
-    pub group_duration: Histogram,
+    pub evaluation_duration: Durations,
+    pub group_duration: Durations,
     pub evaluations: CounterVec,
     pub failures: CounterVec,
     pub iterations: CounterVec,
@@ -23,12 +51,6 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Registers the metrics.
     pub(crate) fn new(registry: &Registry) -> Result<Metrics, prometheus::Error> {
-        let histogram = |name: &str, help: &str| {
-            let histogram =
-                Histogram::with_opts(HistogramOpts::new(name, help).buckets(vec![0.01, 0.1, 1.0, 10.0]))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
-        };
         let counters = |name: &str, help: &str| {
             let counters = CounterVec::new(Opts::new(name, help), &["rule_group"])?;
             registry.register(Box::new(counters.clone()))?;
@@ -40,13 +62,17 @@ impl Metrics {
             Ok::<_, prometheus::Error>(gauges)
         };
         Ok(Metrics {
-            evaluation_duration: histogram(
-                "prometheus_rule_evaluation_duration_seconds",
+            evaluation_duration: Durations::new(
+                registry,
+                "prometheus_rule_evaluation_duration",
                 "How long one rule takes to evaluate.",
+                &[0.5, 0.9, 0.99],
             )?,
-            group_duration: histogram(
-                "prometheus_rule_group_duration_seconds",
+            group_duration: Durations::new(
+                registry,
+                "prometheus_rule_group_duration",
                 "How long all rules of a group take to evaluate.",
+                &[0.01, 0.05, 0.5, 0.9, 0.99],
             )?,
             evaluations: counters("prometheus_rule_evaluations_total", "Rules evaluated.")?,
             failures: counters("prometheus_rule_evaluation_failures_total", "Rule evaluations that failed.")?,
@@ -119,5 +145,28 @@ impl Metrics {
             &self.last_samples,
             &self.rules,
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_summaries_and_histograms() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.evaluation_duration.observe(0.05);
+        metrics.group_duration.observe(0.5);
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            "prometheus_rule_evaluation_duration_seconds{quantile=\"0.99\"} 0.05",
+            "prometheus_rule_evaluation_duration_seconds_count 1",
+            "prometheus_rule_evaluation_duration_histogram_seconds_bucket{le=\"0.1\"} 1",
+            "prometheus_rule_group_duration_seconds{quantile=\"0.01\"} 0.5",
+            "prometheus_rule_group_duration_histogram_seconds_bucket{le=\"0.1\"} 0",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}: {text}");
+        }
     }
 }

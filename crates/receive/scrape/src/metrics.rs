@@ -1,14 +1,12 @@
 //! What scraping says about itself on `/metrics`, under the peer's names.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary};
+use novaobs_telemetry::SummaryVec;
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-/// Counters and gauges of scraping.
+/// The quantiles of summaries.
+const QUANTILES: &[f64] = &[0.01, 0.05, 0.5, 0.9, 0.99];
+
+/// Counters, gauges and summaries of scraping.
 #[derive(Clone)]
 pub(crate) struct ScrapeMetrics {
     pub(crate) pools: IntCounter,
@@ -52,9 +50,7 @@ impl ScrapeMetrics {
             Ok::<_, prometheus::Error>(gauges)
         };
         let summaries = |name: &str, help: &str, label: &str| {
-            let summaries = SummaryVec::new(name, help, label)?;
-            registry.register(Box::new(summaries.clone()))?;
-            Ok::<_, prometheus::Error>(summaries)
+            SummaryVec::register(registry, name, help, label, QUANTILES)
         };
         Ok(ScrapeMetrics {
             pools: counter(
@@ -157,115 +153,5 @@ impl ScrapeMetrics {
             let _ = counters.remove_label_values(&[job]);
         }
         self.sync_length.remove(job);
-    }
-}
-
-/// The quantiles that are shown.
-const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
-/// Quantiles are those of so many observations, the newest.
-const WINDOW: usize = 512;
-
-/// Summaries by one label: count and sum of all observations, quantiles of the newest. The `prometheus`
-/// crate has none.
-#[derive(Clone)]
-pub(crate) struct SummaryVec {
-    desc: Desc,
-    label: String,
-    summaries: Arc<Mutex<HashMap<String, Observations>>>,
-}
-
-#[derive(Default)]
-struct Observations {
-    count: u64,
-    sum: f64,
-    newest: VecDeque<f64>,
-}
-
-impl SummaryVec {
-    fn new(name: &str, help: &str, label: &str) -> Result<Self, prometheus::Error> {
-        let desc = Desc::new(name.to_owned(), help.to_owned(), vec![label.to_owned()], HashMap::new())?;
-        Ok(SummaryVec { desc, label: label.to_owned(), summaries: Arc::default() })
-    }
-
-    pub(crate) fn observe(&self, label: &str, value: f64) {
-        let mut summaries = self.summaries.lock();
-        if !summaries.contains_key(label) {
-            summaries.insert(label.to_owned(), Observations::default());
-        }
-        let Some(observations) = summaries.get_mut(label) else { return };
-        observations.count += 1;
-        observations.sum += value;
-        if observations.newest.len() == WINDOW {
-            observations.newest.pop_front();
-        }
-        observations.newest.push_back(value);
-    }
-
-    fn remove(&self, label: &str) {
-        self.summaries.lock().remove(label);
-    }
-}
-
-impl Observations {
-    fn metric(&self, label: &str, value: &str) -> Metric {
-        let mut sorted: Vec<f64> = self.newest.iter().copied().collect();
-        sorted.sort_by(f64::total_cmp);
-        let quantile = |q: f64| {
-            let rank = (q * sorted.len() as f64).ceil() as usize;
-            let mut quantile = Quantile::default();
-            quantile.set_quantile(q);
-            quantile.set_value(sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN));
-            quantile
-        };
-        let mut summary = Summary::default();
-        summary.set_sample_count(self.count);
-        summary.set_sample_sum(self.sum);
-        summary.set_quantile(QUANTILES.map(quantile).into());
-        let mut pair = LabelPair::default();
-        pair.set_name(label.to_owned());
-        pair.set_value(value.to_owned());
-        let mut metric = Metric::default();
-        metric.set_label(vec![pair]);
-        metric.set_summary(summary);
-        metric
-    }
-}
-
-impl Collector for SummaryVec {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.desc]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let summaries = self.summaries.lock();
-        if summaries.is_empty() {
-            return Vec::new();
-        }
-        let metrics: Vec<Metric> =
-            summaries.iter().map(|(value, observations)| observations.metric(&self.label, value)).collect();
-        let mut family = MetricFamily::default();
-        family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::SUMMARY);
-        family.set_metric(metrics);
-        vec![family]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn summaries_are_exposed() {
-        let registry = Registry::new();
-        let summaries = SummaryVec::new("x_seconds", "Help.", "interval").unwrap();
-        registry.register(Box::new(summaries.clone())).unwrap();
-        (1..=100).for_each(|i| summaries.observe("15s", f64::from(i)));
-        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        assert!(text.contains("x_seconds{interval=\"15s\",quantile=\"0.5\"} 50"), "{text}");
-        assert!(text.contains("x_seconds{interval=\"15s\",quantile=\"0.99\"} 99"), "{text}");
-        assert!(text.contains("x_seconds_sum{interval=\"15s\"} 5050"), "{text}");
-        assert!(text.contains("x_seconds_count{interval=\"15s\"} 100"), "{text}");
     }
 }
