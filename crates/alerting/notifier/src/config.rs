@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use novaobs_config::{Cursor, Fields, Node, ToNode, value};
+use novaobs_config::{Cursor, Fields, Node, Position, Section, ToNode, value};
 use novaobs_discovery::{RelabelConfig, SdConfig};
 use novaobs_http_client::HttpConfig;
 
@@ -32,6 +32,40 @@ pub struct AlertmanagerConfig {
     pub alert_relabel_configs: Vec<RelabelConfig>,
     /// Credentials, TLS, proxy.
     pub http: HttpConfig,
+    /// Signatures that this release cannot make: with it these Alertmanagers are not sent to.
+    pub sigv4: Option<SigV4Config>,
+}
+
+/// The block `sigv4`: understood but not built. The peer signs its requests for AWS with it; without a
+/// signature they would be refused, so they are not made.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "{position}: sigv4 is not supported by this release: no alerts are sent to these Alertmanagers, point them to a proxy that signs"
+)]
+pub struct SigV4Config {
+    /// Where it is written.
+    pub position: Position,
+    /// What is written, to be shown again.
+    shown: Node,
+}
+
+impl SigV4Config {
+    fn read(at: &Cursor<'_>) -> Option<SigV4Config> {
+        let mut map = at.mapping();
+        let mut fields = Fields::new();
+        for key in ["region", "access_key"] {
+            fields = fields.nonempty(key, &map.or(key, value::string, String::new()));
+        }
+        fields = fields.nonempty("secret_key", &map.optional("secret_key", value::secret));
+        for key in ["profile", "role_arn", "external_id", "service_name"] {
+            fields = fields.nonempty(key, &map.or(key, value::string, String::new()));
+        }
+        fields =
+            fields.nonempty("use_fips_sts_endpoint", &map.or("use_fips_sts_endpoint", value::boolean, false));
+        map.finish();
+        at.warn("sigv4 is not built in this release: no alerts are sent to these Alertmanagers");
+        Some(SigV4Config { position: at.position(), shown: fields.node() })
+    }
 }
 
 impl AlertingConfig {
@@ -56,6 +90,17 @@ impl AlertmanagerConfig {
         let alert_relabel_configs = map.or("alert_relabel_configs", RelabelConfig::read_list, Vec::new());
         let discovery = novaobs_discovery::sd::read_inline(&mut map);
         let http = HttpConfig::read_inline(&mut map);
+        // `sigv4:` with nothing after it is no block, as in the peer.
+        let sigv4 = map.optional("sigv4", SigV4Config::read);
+        let authenticates =
+            http.basic_auth.is_some() || http.authorization.is_some() || http.oauth2.is_some();
+        if sigv4.is_some() && authenticates {
+            let message = "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured";
+            map.error_at("sigv4", message);
+        }
+        if relabel_configs.is_empty() {
+            refuse_urls(&map, &discovery);
+        }
         map.finish();
         let scheme = scheme.to_owned();
         Some(AlertmanagerConfig {
@@ -66,7 +111,22 @@ impl AlertmanagerConfig {
             relabel_configs,
             alert_relabel_configs,
             http,
+            sigv4,
         })
+    }
+}
+
+/// Addresses of static targets are no URLs, unless relabelling makes something else of them.
+fn refuse_urls(map: &Section<'_>, discovery: &[SdConfig]) {
+    let groups = discovery.iter().filter_map(|config| match config {
+        SdConfig::Static(groups) => Some(groups),
+        _ => None,
+    });
+    for address in groups.flatten().flat_map(|group| &group.targets).filter(|address| address.contains('/')) {
+        let message = format!(
+            "{address:?} is not a valid hostname: write host:port, and use scheme and path_prefix for the rest"
+        );
+        map.error_at("static_configs", message);
     }
 }
 
@@ -91,6 +151,7 @@ impl ToNode for AlertmanagerConfig {
     fn to_node(&self) -> Node {
         Fields::new()
             .inline(&self.http)
+            .nonempty("sigv4", &self.sigv4.as_ref().map(|sigv4| sigv4.shown.clone()))
             .field("scheme", self.scheme.as_str())
             .nonempty("path_prefix", self.path_prefix.as_str())
             .field("timeout", &self.timeout)

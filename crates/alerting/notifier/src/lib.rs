@@ -3,7 +3,8 @@
 //! [`Notifier`] is the [`AlertSink`] of rules: an alert gets the external labels it lacks, passes
 //! `alert_relabel_configs`, and waits in one queue per Alertmanager that [discovery](novaobs_discovery)
 //! found. Each queue is emptied in batches to `POST <prefix>/api/v2/alerts`; when it is full the oldest
-//! alerts make room. A batch that fails is given up: rules send firing alerts again and again.
+//! alerts make room. A batch that fails is given up: rules send firing alerts again and again. A queue that
+//! is not needed any more is emptied in the background, for ten seconds at most.
 //!
 //! ```
 //! use novaobs_config::{Document, UnknownKeys};
@@ -33,14 +34,15 @@ mod set;
 use std::sync::Arc;
 
 use novaobs_discovery::{RelabelConfig, SdMetrics, relabel};
-use novaobs_http_client::BuildError;
+use novaobs_http_client::{BuildError, HttpClient};
 use novaobs_model::{Alert, AlertSink, Labels, LabelsBuilder};
 use parking_lot::RwLock;
 use prometheus::Registry;
 
-pub use config::{AlertingConfig, AlertmanagerConfig};
+pub use config::{AlertingConfig, AlertmanagerConfig, SigV4Config};
 
 use metrics::Metrics;
+use send::Common;
 use set::AlertmanagerSet;
 
 /// Settings for the life of a runtime.
@@ -86,8 +88,7 @@ pub struct Notifier {
 }
 
 struct Inner {
-    options: NotifierOptions,
-    metrics: Metrics,
+    common: Arc<Common>,
     sd_metrics: SdMetrics,
     state: RwLock<State>,
     /// One reload at a time.
@@ -98,7 +99,7 @@ struct Inner {
 struct State {
     external_labels: Labels,
     alert_relabel_configs: Vec<RelabelConfig>,
-    sets: Vec<AlertmanagerSet>,
+    sets: Vec<Arc<AlertmanagerSet>>,
 }
 
 impl Notifier {
@@ -112,58 +113,48 @@ impl Notifier {
         sd_metrics: SdMetrics,
     ) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(registry, options.queue_capacity)?;
-        let inner = Inner {
-            options,
-            metrics,
-            sd_metrics,
-            state: RwLock::default(),
-            applying: tokio::sync::Mutex::new(()),
-        };
+        let common = Arc::new(Common::new(options, metrics));
+        let inner =
+            Inner { common, sd_metrics, state: RwLock::default(), applying: tokio::sync::Mutex::new(()) };
         Ok(Notifier { inner: Arc::new(inner) })
     }
 
     /// Takes over a configuration; must be called inside a tokio runtime. Entries that did not change keep
-    /// their queues.
+    /// their queues; the queues of others are emptied in the background. Entries that ask for something this
+    /// release does not have are logged and left out.
     ///
     /// # Errors
     /// [`ApplyError`]; then nothing has changed.
     pub async fn apply(&self, config: &AlertingConfig, external_labels: &Labels) -> Result<(), ApplyError> {
         let inner = &self.inner;
         let _one = inner.applying.lock().await;
-        let mut fresh: Vec<Option<AlertmanagerSet>> = Vec::new();
-        for (number, entry) in config.alertmanagers.iter().enumerate() {
-            // Equal entries are matched one to one, in order.
-            let earlier = config.alertmanagers.iter().take(number).filter(|other| *other == entry).count();
-            let known = inner.state.read().sets.iter().filter(|set| set.config() == entry).count();
-            fresh.push(if earlier < known {
-                None
-            } else {
-                let started =
-                    AlertmanagerSet::start(entry, number, &inner.options, &inner.metrics, &inner.sd_metrics);
-                match started {
-                    Ok(set) => Some(set),
-                    Err(error) => {
-                        for set in fresh.into_iter().flatten() {
-                            set.stop().await;
-                        }
-                        return Err(ApplyError { number, error });
-                    }
+        let mut unused = inner.state.read().sets.clone();
+        let entries = planned(&config.alertmanagers, &mut unused)?;
+        // Names in metrics are free again before a new set takes them. The queues go on until the new ones
+        // are there: no alert falls between.
+        for set in &unused {
+            set.stop_discovery().await;
+        }
+        let mut numbers: Vec<usize> = entries.iter().filter_map(Entry::number).collect();
+        let mut sets = Vec::new();
+        for entry in entries {
+            sets.push(match entry {
+                Entry::Kept(set) => set,
+                Entry::New { number, config, client } => {
+                    let number = free_number(number, &numbers);
+                    numbers.push(number);
+                    let (common, sd_metrics) = (&inner.common, &inner.sd_metrics);
+                    Arc::new(AlertmanagerSet::start(config, number, client, common, sd_metrics))
                 }
             });
         }
-        let unused = {
-            let mut state = inner.state.write();
-            state.external_labels = external_labels.clone();
-            state.alert_relabel_configs.clone_from(&config.alert_relabel_configs);
-            let mut old = std::mem::take(&mut state.sets);
-            for (set, entry) in fresh.into_iter().zip(&config.alertmanagers) {
-                let kept = || old.iter().position(|set| set.config() == entry).map(|at| old.remove(at));
-                state.sets.extend(set.or_else(kept));
-            }
-            old
-        };
+        let mut state = inner.state.write();
+        state.external_labels = external_labels.clone();
+        state.alert_relabel_configs.clone_from(&config.alert_relabel_configs);
+        state.sets = sets;
+        drop(state);
         for set in unused {
-            set.stop().await;
+            set.stop_queues();
         }
         Ok(())
     }
@@ -179,15 +170,67 @@ impl Notifier {
         all
     }
 
-    /// Stops sending, after what waits has been sent if the options say so.
+    /// Stops sending, after what waits has been sent if the options say so; what could not be sent within
+    /// ten seconds is given up.
     pub async fn stop(&self) {
         let _one = self.inner.applying.lock().await;
         let sets = std::mem::take(&mut self.inner.state.write().sets);
-        let stops: Vec<_> = sets.into_iter().map(|set| tokio::spawn(set.stop())).collect();
-        for stop in stops {
-            let _ = stop.await;
+        for set in sets {
+            set.stop_discovery().await;
+            set.stop_queues();
+        }
+        self.inner.common.stopped().await;
+    }
+}
+
+/// What becomes of an entry of the config.
+enum Entry<'a> {
+    /// It did not change.
+    Kept(Arc<AlertmanagerSet>),
+    /// It is to be started.
+    New { number: usize, config: &'a AlertmanagerConfig, client: HttpClient },
+}
+
+impl Entry<'_> {
+    /// The number of a running set.
+    fn number(&self) -> Option<usize> {
+        match self {
+            Entry::Kept(set) => Some(set.number()),
+            Entry::New { .. } => None,
         }
     }
+}
+
+/// What becomes of each entry. Takes the sets that are kept out of `running`: equal entries are matched one
+/// to one, in order.
+fn planned<'a>(
+    entries: &'a [AlertmanagerConfig],
+    running: &mut Vec<Arc<AlertmanagerSet>>,
+) -> Result<Vec<Entry<'a>>, ApplyError> {
+    let mut planned = Vec::new();
+    for (number, config) in entries.iter().enumerate() {
+        if let Some(at) = running.iter().position(|set| set.config() == config) {
+            planned.push(Entry::Kept(running.remove(at)));
+            continue;
+        }
+        if let Some(problem) = &config.sigv4 {
+            tracing::error!(number, %problem, "Alertmanagers are not sent to");
+            continue;
+        }
+        match HttpClient::new(&config.http) {
+            Ok(client) => planned.push(Entry::New { number, config, client }),
+            Err(problem @ BuildError::NotBuilt(..)) => {
+                tracing::error!(number, %problem, "Alertmanagers are not sent to");
+            }
+            Err(error) => return Err(ApplyError { number, error }),
+        }
+    }
+    Ok(planned)
+}
+
+/// The wanted number, or the lowest that no running set has.
+fn free_number(wanted: usize, taken: &[usize]) -> usize {
+    std::iter::once(wanted).chain(0..).find(|number| !taken.contains(number)).unwrap_or(wanted)
 }
 
 impl AlertSink for Notifier {

@@ -30,7 +30,35 @@ pub(crate) fn encode<'a>(alerts: impl Iterator<Item = &'a Alert>) -> Result<Vec<
             labels: pairs(&alert.labels),
         })
         .collect();
-    serde_json::to_vec(&all)
+    Ok(escaped_as_go(serde_json::to_vec(&all)?))
+}
+
+/// Go's encoder escapes what could end a script in a page; JSON has these characters in strings only.
+fn escaped_as_go(json: Vec<u8>) -> Vec<u8> {
+    let special = |byte: &u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
+    if !json.iter().any(special) {
+        return json;
+    }
+    let mut escaped = Vec::with_capacity(json.len() + 64);
+    let mut rest = json.as_slice();
+    while let Some(at) = rest.iter().position(special) {
+        let (before, from) = rest.split_at(at);
+        escaped.extend_from_slice(before);
+        let (text, length): (&[u8], usize) = match from {
+            [b'<', ..] => (br"\u003c", 1),
+            [b'>', ..] => (br"\u003e", 1),
+            [b'&', ..] => (br"\u0026", 1),
+            // U+2028 and U+2029, which JavaScript took for ends of lines.
+            [0xe2, 0x80, 0xa8, ..] => (br"\u2028", 3),
+            [0xe2, 0x80, 0xa9, ..] => (br"\u2029", 3),
+            [first, ..] => (std::slice::from_ref(first), 1),
+            [] => break,
+        };
+        escaped.extend_from_slice(text);
+        rest = from.get(length..).unwrap_or_default();
+    }
+    escaped.extend_from_slice(rest);
+    escaped
 }
 
 /// RFC 3339 with milliseconds, as the API's own client writes times.
@@ -54,7 +82,27 @@ mod tests {
         let text = String::from_utf8(encode([alert].iter()).unwrap()).unwrap();
         assert_eq!(
             text,
-            r#"[{"endsAt":"2024-02-09T13:08:05.000Z","startsAt":"2024-02-09T13:04:05.678Z","generatorURL":"http://p/graph?g0.expr=up&g0.tab=1","labels":{"alertname":"A","b":"c"}}]"#
+            r#"[{"endsAt":"2024-02-09T13:08:05.000Z","startsAt":"2024-02-09T13:04:05.678Z","generatorURL":"http://p/graph?g0.expr=up\u0026g0.tab=1","labels":{"alertname":"A","b":"c"}}]"#
         );
+    }
+    #[test]
+    fn strings_are_escaped_as_go_does() {
+        let annotation = "<b> & \u{2028}\u{2029} \u{2026} \u{e9} \" \\ \n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}";
+        let alert = Alert {
+            labels: Labels::empty(),
+            annotations: Labels::from_pairs([("a", annotation)]),
+            starts_at: 0,
+            ends_at: 0,
+            generator_url: String::new(),
+        };
+        let text = String::from_utf8(encode([alert].iter()).unwrap()).unwrap();
+        let want = concat!(
+            r#"[{"annotations":{"a":"\u003cb\u003e \u0026 \u2028\u2029 "#,
+            "\u{2026} \u{e9}",
+            r#" \" \\ \n\r\t\b\f\u0001\u001f"#,
+            "\u{7f}",
+            r#""},"endsAt":"1970-01-01T00:00:00.000Z","startsAt":"1970-01-01T00:00:00.000Z","labels":{}}]"#
+        );
+        assert_eq!(text, want);
     }
 }
