@@ -1,4 +1,4 @@
-//! `novaobs check config|rules`: what is wrong in files, without starting anything.
+//! `novaobs check config|rules|web-config`: what is wrong in files, without starting anything.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
 use std::path::Path;
@@ -11,6 +11,7 @@ use novaobs_promql_parser::{ParseOptions, parse};
 use novaobs_rules::{EvalError, Expression, Language, file};
 
 use crate::prometheus_config::{PrometheusConfig, matching_files};
+use crate::web_config::WebGuard;
 
 /// Runs `novaobs check` with what follows it on the command line. Exit status 0: all good, 1: errors, 2:
 /// wrong usage.
@@ -22,6 +23,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let check = match kind {
         "config" => check_config,
         "rules" => check_rules,
+        "web-config" => check_web_config,
         _ => return usage(),
     };
     let mut all_good = true;
@@ -32,7 +34,9 @@ pub fn run(arguments: &[String]) -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: novaobs check config FILE…\n       novaobs check rules FILE…");
+    eprintln!(
+        "usage: novaobs check config FILE…\n       novaobs check rules FILE…\n       novaobs check web-config FILE…"
+    );
     ExitCode::from(2)
 }
 
@@ -44,8 +48,11 @@ fn check_config(file: &Path) -> bool {
     warned(&loaded.warnings);
     let config = loaded.value;
     println!("{}: {} scrape configs, valid", file.display(), config.scrape_configs.len());
-    let rules: Vec<_> = config.rule_globs.iter().flat_map(|pattern| matching_files(pattern)).collect();
-    rules.iter().fold(true, |good, file| check_rules(file) && good)
+    let mut all_good = true;
+    for file in config.rule_globs.iter().flat_map(|pattern| matching_files(pattern)) {
+        all_good &= check_rules(&file);
+    }
+    all_good
 }
 
 fn check_rules(path: &Path) -> bool {
@@ -62,6 +69,21 @@ fn check_rules(path: &Path) -> bool {
     }
     println!("{}: {} rules, valid", path.display(), report.rules);
     true
+}
+
+/// Certificates and keys are read as well. Words and stream are `promtool`'s.
+fn check_web_config(path: &Path) -> bool {
+    match WebGuard::open(path) {
+        Ok(loaded) => {
+            warned(&loaded.warnings);
+            eprintln!("{} SUCCESS", path.display());
+            true
+        }
+        Err(error) => {
+            eprintln!("{} FAILED: {error}", path.display());
+            false
+        }
+    }
 }
 
 /// PromQL that is checked and never evaluated.

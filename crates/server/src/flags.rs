@@ -35,8 +35,6 @@ pub enum Kind {
     Ignored,
     /// Like `Switch`, accepted without effect.
     IgnoredSwitch,
-    /// Like `Value`: what it asks for is not built yet, so giving it is an error.
-    NotBuilt,
     /// Like `Switch`: what it asks for is not built yet, so giving it is an error.
     NotBuiltSwitch,
 }
@@ -102,7 +100,7 @@ pub fn parse(
         let given = off || matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine);
         if given {
             let asks_for_it = !off && values.iter().any(|value| value != "false");
-            if matches!(flag.kind, Kind::NotBuilt | Kind::NotBuiltSwitch) && asks_for_it {
+            if flag.kind == Kind::NotBuiltSwitch && asks_for_it {
                 return Err(FlagError::NotBuilt(flag.name));
             }
             flags.given.push(flag.name);

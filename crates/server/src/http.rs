@@ -1,4 +1,5 @@
-//! A listening face: connections are limited, slow clients are timed out, shutdown lets requests finish.
+//! A listening face: connections are limited, guarded and perhaps encrypted, slow clients are timed out,
+//! shutdown lets requests finish.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +10,17 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::web_config::WebGuard;
 
 /// Limits of a face.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +31,8 @@ pub struct Limits {
     pub read_timeout: Duration,
 }
 
+/// How long a TLS handshake may take, unless the limits say less.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long requests may take to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -45,13 +53,22 @@ pub async fn listen(face: &str, address: &str) -> io::Result<TcpListener> {
     })
 }
 
-/// Serves `router` until `stop`, then lets running requests finish for a while.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+/// Serves `router` until `stop`, then lets running requests finish for a while. `guard` decides for each
+/// connection whether it is encrypted, and for each request whether it may come in.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    guard: Option<WebGuard>,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let connections = GracefulShutdown::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.read_timeout);
     builder.http2().timer(TokioTimer::new());
+    let router = guard.as_ref().map_or_else(|| router.clone(), |guard| guard.protect(router.clone()));
+    let door = Door { builder, router, guard, handshake: limits.read_timeout.min(HANDSHAKE) };
     loop {
         let accept = async {
             let slot = slots.clone().acquire_owned().await;
@@ -70,7 +87,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
                 continue;
             }
         };
-        let connection = connection(&builder, stream, peer, router.clone(), &connections);
+        let connection = door.clone().connection(stream, peer, connections.watcher(), stop.clone());
         tokio::spawn(async move {
             connection.await;
             drop(slot);
@@ -82,25 +99,80 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     }
 }
 
-/// The future that serves one connection to its end.
-fn connection(
-    builder: &auto::Builder<TokioExecutor>,
-    stream: TcpStream,
-    peer: SocketAddr,
+/// What every connection of a face goes through.
+#[derive(Clone)]
+struct Door {
+    builder: auto::Builder<TokioExecutor>,
     router: Router,
-    connections: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static {
-    let _ = stream.set_nodelay(true);
-    let service = router.map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.map(axum::body::Body::new)
-    });
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-    let watched = connections.watch(connection.into_owned());
-    async move {
-        if let Err(error) = watched.await {
+    guard: Option<WebGuard>,
+    handshake: Duration,
+}
+
+impl Door {
+    /// Serves one connection to its end.
+    async fn connection(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        watcher: Watcher,
+        stop: CancellationToken,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let Some(guard) = self.guard.clone() else { return self.requests(stream, peer, watcher).await };
+        // Files are read, which may block.
+        let tls = match tokio::task::spawn_blocking(move || guard.tls()).await {
+            Ok(Ok(None)) => return self.requests(stream, peer, watcher).await,
+            Ok(Ok(Some(tls))) => tls,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a connection is closed: unable to use the web configuration");
+                return;
+            }
+            // The runtime is going down.
+            Err(_) => return,
+        };
+        let handshake = tokio::time::timeout(self.handshake, encrypt(TlsAcceptor::from(tls), stream));
+        let encrypted = tokio::select! {
+            encrypted = handshake => encrypted,
+            () = stop.cancelled() => return,
+        };
+        match encrypted {
+            Ok(Ok(stream)) => self.requests(stream, peer, watcher).await,
+            Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        }
+    }
+
+    /// Answers the requests of a connection that may be encrypted.
+    async fn requests<S>(self, stream: S, peer: SocketAddr, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service =
+            self.router.map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                request.map(axum::body::Body::new)
+            });
+        let connection = self
+            .builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
             tracing::debug!(%error, "connection ended early");
         }
     }
+}
+
+/// The answer of Go's server to who speaks plain HTTP where TLS is spoken.
+const NOT_HTTPS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+async fn encrypt(acceptor: TlsAcceptor, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let mut start = [0; 5];
+    stream.peek(&mut start).await?;
+    if matches!(&start, b"GET /" | b"HEAD " | b"POST " | b"PUT /" | b"OPTIO") {
+        // Closing while bytes are unread would take the answer back.
+        let _ = stream.read(&mut [0; 4096]).await?;
+        stream.write_all(NOT_HTTPS).await?;
+        stream.shutdown().await?;
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the client speaks plain HTTP"));
+    }
+    acceptor.accept(stream).await
 }

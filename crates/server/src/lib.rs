@@ -18,5 +18,6 @@ pub mod prometheus_config;
 mod runtime;
 pub mod stack;
 pub mod views;
+pub mod web_config;
 
 pub use runtime::Runtime;

@@ -21,6 +21,7 @@ Usage:
   novaobs prometheus --config.file=FILE …  with the flags of Prometheus
   novaobs check config FILE…              check prometheus.yml and the rules it names
   novaobs check rules FILE…               check rule files
+  novaobs check web-config FILE…          check files for --web.config.file
   novaobs version
 
 `novaobs COMMAND --help` lists a command's flags. Started through a link named `prometheus`, it is that.

@@ -39,6 +39,8 @@ pub struct Options {
     pub remote_write: bool,
     /// How often files are looked at for changes; `None`: only reloads that are asked for.
     pub watch: Option<Duration>,
+    /// `--web.config.file`: TLS, users and headers of all faces but the host exporter's.
+    pub web_config: Option<PathBuf>,
     /// `--query.*`.
     pub query: Query,
     /// `--rules.*`.
@@ -193,6 +195,7 @@ impl Options {
             lifecycle: flags.on("web.enable-lifecycle"),
             remote_write: flags.on("web.enable-remote-write-receiver"),
             watch,
+            web_config: Some(flags.get("web.config.file")).filter(|file| !file.is_empty()).map(PathBuf::from),
             query: Query {
                 lookback: flags.duration("query.lookback-delta")?,
                 timeout: flags.duration("query.timeout")?,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
 use novaobs_api::prometheus::Readiness;
 use prometheus::{Opts, Registry};
 use tokio::net::TcpListener;
@@ -13,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faces;
 use crate::http;
-use crate::options::Options;
-use crate::prometheus_config::matching_files;
+use crate::options::{ConfigSource, Options};
+use crate::prometheus_config::{log_warnings, matching_files};
 use crate::stack::{Stack, StartError};
+use crate::web_config::WebGuard;
 
 /// A running novaobs.
 pub struct Runtime {
@@ -35,6 +37,7 @@ impl Runtime {
     /// # Errors
     /// [`StartError`]; nothing stays open.
     pub async fn start(options: Options) -> Result<Runtime, StartError> {
+        let guard = web_guard(&options)?;
         // The ports first: a port that is taken should not cost opening a large store.
         let mut prometheus = Vec::new();
         for address in &options.faces.prometheus {
@@ -57,24 +60,29 @@ impl Runtime {
 
         let mut servers = Vec::new();
         let mut addresses = Vec::new();
-        let mut serve =
-            |face: &'static str, listener: TcpListener, router: axum::Router| -> std::io::Result<()> {
-                let address = listener.local_addr()?;
-                tracing::info!(face, %address, "listening");
-                addresses.push((face, address));
-                servers.push(tokio::spawn(http::serve(listener, router, limits, close.clone())));
-                Ok(())
-            };
+        let mut serve = |face: &'static str,
+                         listener: TcpListener,
+                         router: Router,
+                         guard: &Option<WebGuard>|
+         -> std::io::Result<()> {
+            let address = listener.local_addr()?;
+            tracing::info!(face, %address, "listening");
+            addresses.push((face, address));
+            servers.push(tokio::spawn(http::serve(listener, router, guard.clone(), limits, close.clone())));
+            Ok(())
+        };
         for listener in prometheus {
-            serve("prometheus", listener, routers.prometheus.clone())?;
+            serve("prometheus", listener, routers.prometheus.clone(), &guard)?;
         }
-        for (face, listener, router) in [
-            ("grafana", grafana, Some(routers.grafana)),
-            ("alertmanager", alertmanager, routers.alertmanager),
-            ("node", node, Some(faces::node())),
+        // The pages' face leads to both APIs: what guards one of the three guards them all. The host exporter
+        // is a server of its own, and stays open.
+        for (face, listener, router, guard) in [
+            ("grafana", grafana, Some(routers.grafana), &guard),
+            ("alertmanager", alertmanager, routers.alertmanager, &guard),
+            ("node", node, Some(faces::node()), &None),
         ] {
             if let (Some(listener), Some(router)) = (listener, router) {
-                serve(face, listener, router)?;
+                serve(face, listener, router, guard)?;
             }
         }
         if let Some(interval) = watch {
@@ -113,6 +121,19 @@ impl Runtime {
         self.stack.stop().await;
         tracing::info!("stopped");
     }
+}
+
+/// The web config file at work, if there is one.
+fn web_guard(options: &Options) -> Result<Option<WebGuard>, StartError> {
+    let Some(path) = &options.web_config else { return Ok(None) };
+    let loaded = WebGuard::open(path).map_err(|error| StartError::Web { path: path.clone(), error })?;
+    log_warnings(&loaded.warnings);
+    if matches!(options.prometheus, ConfigSource::BuiltIn(_)) {
+        tracing::warn!(
+            "without a prometheus.yml this server scrapes itself by plain HTTP and without credentials, which --web.config.file may refuse: write a job with scheme, tls_config and basic_auth"
+        );
+    }
+    Ok(Some(loaded.value))
 }
 
 async fn listen(face: &str, address: Option<&str>) -> std::io::Result<Option<TcpListener>> {

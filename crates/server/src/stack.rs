@@ -22,6 +22,7 @@ use prometheus::{Gauge, Registry};
 
 use crate::options::{ConfigSource, Options};
 use crate::prometheus_config::{PrometheusConfig, StorageConfig, log_warnings, matching_files};
+use crate::web_config::TlsError;
 
 /// Retention when neither the file nor a flag says anything.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(15 * 24 * 3600);
@@ -98,6 +99,14 @@ pub enum StartError {
     /// Two parts of the stack have a metric of the same name: a bug of ours.
     #[error("cannot register the stack's own metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The web config file cannot be used.
+    #[error("--web.config.file={}: {error}", path.display())]
+    Web {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: TlsError,
+    },
     /// A port or folder cannot be used.
     #[error(transparent)]
     Io(#[from] io::Error),

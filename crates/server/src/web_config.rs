@@ -1,6 +1,6 @@
 //! `--web.config.file`: TLS, basic authentication and headers of a face.
 //!
-//! [`WebConfig`] is the file as read, [`WebGuard`] the file at work. The guard looks at the file again for
+//! `WebConfig` is the file as read, [`WebGuard`] the file at work. The guard looks at the file again for
 //! each request, and at the certificates for each connection, so that changes need no restart; they are
 //! parsed again only when their bytes differ. The file is read strictly, as by the peer: a mistyped key must
 //! not leave a server open.
@@ -31,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 
 /// The file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WebConfig {
+struct WebConfig {
     /// How TLS is spoken; `None` for plain HTTP.
     tls: Option<TlsServerConfig>,
     /// Whether HTTP/2 is offered on TLS connections.
@@ -134,20 +134,15 @@ pub enum TlsError {
     /// Certificate and key are fine each and do not go together, or the like.
     #[error("tls_server_config: {0}")]
     Tls(#[from] rustls::Error),
+    /// TLS was taken out of the file while the server spoke it.
+    #[error("tls_server_config is gone: connections are refused until it is back or the server restarts")]
+    Gone,
     /// The file itself is broken now.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
 impl WebConfig {
-    /// Reads a file. Relative paths in it start at its folder. Certificates are not looked at yet.
-    ///
-    /// # Errors
-    /// Every error of the file, unknown keys among them.
-    pub fn load(path: &Path) -> Result<Loaded<WebConfig>, ConfigError> {
-        Document::load(path)?.read(UnknownKeys::Refuse, WebConfig::read)
-    }
-
     fn read(at: &Cursor<'_>) -> Option<WebConfig> {
         let mut map = at.mapping();
         let tls = map.optional("tls_server_config", read_tls).flatten();
@@ -158,15 +153,6 @@ impl WebConfig {
         }
         map.finish();
         Some(WebConfig { tls, http2, headers, users })
-    }
-
-    /// The TLS side of a server, made of the certificates as they are now; `None` for plain HTTP.
-    ///
-    /// # Errors
-    /// [`TlsError`], naming the key at fault.
-    pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-        let Some(tls) = &self.tls else { return Ok(None) };
-        Ok(Some(Arc::new(tls.server(&tls.material()?, self.http2)?)))
     }
 }
 
@@ -474,13 +460,22 @@ impl WebGuard {
         Ok(file.config.clone())
     }
 
-    /// What the next connection is to be accepted with; `None` for plain HTTP. Reads files.
+    /// What the next connection is to be accepted with; `None` for plain HTTP, which never follows TLS: a file
+    /// that is empty while it is being written must not show passwords to the network. Also `None` where a
+    /// server of plain HTTP finds its file broken: then each request is answered with an error. Reads files.
     ///
     /// # Errors
     /// [`TlsError`]: then the connection is to be closed.
     pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-        let config = self.config()?;
-        let Some(tls) = &config.tls else { return Ok(None) };
+        let spoken = || self.inner.tls.lock().is_some();
+        let config = match self.config() {
+            Ok(config) => config,
+            Err(error) if spoken() => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        let Some(tls) = &config.tls else {
+            return if spoken() { Err(TlsError::Gone) } else { Ok(None) };
+        };
         let material = tls.material()?;
         let mut read = self.inner.tls.lock();
         if let Some(read) = &*read
@@ -532,6 +527,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(failed)
 }
 
+/// Reads the text of a file; relative paths in it start at its folder. Certificates are not looked at yet.
 fn parse(path: &Path, bytes: &[u8]) -> Result<Loaded<WebConfig>, ConfigError> {
     let name = path.display().to_string();
     let text = std::str::from_utf8(bytes)
@@ -859,6 +855,12 @@ mod tests {
         write("k.pem", &other_key);
         assert!(connect(&guard, &other_authority, None).await.is_ok());
         assert!(connect(&guard, &authority, None).await.is_err());
+        write("web.yml", "");
+        assert!(matches!(guard.tls(), Err(TlsError::Gone)));
+        write("web.yml", "tls_server_conf: {}");
+        assert!(matches!(guard.tls(), Err(TlsError::Config(_))));
+        write("web.yml", "tls_server_config: {cert_file: c.pem, key_file: k.pem}");
+        assert!(connect(&guard, &other_authority, None).await.is_ok());
         std::fs::remove_file(folder.path().join("k.pem")).unwrap();
         let error = guard.tls().unwrap_err().to_string();
         assert!(error.starts_with("failed to read key_file (") && error.contains("k.pem)"), "{error}");

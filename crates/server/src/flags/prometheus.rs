@@ -17,9 +17,6 @@ const fn ignored(name: &'static str) -> Flag {
 const fn ignored_switch(name: &'static str) -> Flag {
     Flag { name, kind: Kind::IgnoredSwitch, default: "", help: "Accepted without effect." }
 }
-const fn not_built(name: &'static str) -> Flag {
-    Flag { name, kind: Kind::NotBuilt, default: "", help: "Not built yet." }
-}
 
 /// Where the peer finds its files and listens; `serve` has names of its own for these.
 pub const PLACES: &[Flag] = &[
@@ -50,7 +47,7 @@ pub const FLAGS: &[Flag] = &[
     value("web.cors.origin", ".*", "Expression of origins that may ask from a browser; fully anchored."),
     value("web.max-connections", "512", "Most connections at one time."),
     value("web.read-timeout", "5m", "How long a request may take to arrive; idle connections end after it."),
-    not_built("web.config.file"),
+    value("web.config.file", "", "File with TLS, basic authentication and headers of the faces."),
     Flag { name: "web.enable-admin-api", kind: Kind::NotBuiltSwitch, default: "", help: "Not built yet." },
     Flag {
         name: "web.enable-otlp-receiver",
