@@ -72,6 +72,14 @@ fn faults_are_named() {
             "/etc/p.yml:1:19: file_sd_configs[0]: file service discovery config must contain at least one path name"
         ],
     );
+    for nothing in ["file_sd_configs: [{files: }]", "file_sd_configs: [{files: []}]"] {
+        f(
+            nothing,
+            expect![
+                "/etc/p.yml:1:19: file_sd_configs[0]: file service discovery config must contain at least one path name"
+            ],
+        );
+    }
     f(
         "file_sd_configs: [{files: [a.txt]}]",
         expect![[

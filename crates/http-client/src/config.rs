@@ -256,8 +256,8 @@ impl OAuth2 {
         let client_secret = map.or("client_secret", value::secret, Secret::default());
         let client_secret_file = map.or("client_secret_file", value::path, PathBuf::new());
         let scopes = map.or("scopes", value::list(value::string), Vec::new());
-        let written = map.has("token_url");
-        let token_url = map.optional("token_url", value::url);
+        // What is inside is not there when it is wrong; then that was said.
+        let token_url = map.optional("token_url", |at| Some(value::url(at)));
         let endpoint_params = map.or("endpoint_params", value::map(value::string), Vec::new());
         let grant_type = map.or("grant_type", value::one_of(GRANTS), "client_credentials").to_owned();
         let tls = map.or("tls_config", TlsConfig::read, TlsConfig::default());
@@ -272,7 +272,7 @@ impl OAuth2 {
                 "at most one of oauth2 client_secret & client_secret_file must be configured",
             );
         }
-        if token_url.is_none() && !written {
+        if token_url.is_none() {
             map.error("oauth2 token_url must be configured");
         }
         map.finish();
@@ -281,7 +281,7 @@ impl OAuth2 {
             client_secret,
             client_secret_file,
             scopes,
-            token_url: token_url?,
+            token_url: token_url.flatten()?,
             endpoint_params,
             grant_type,
             tls,

@@ -80,6 +80,10 @@ fn contradictions_are_named() {
         expect!["/etc/x/c.yml:1:9: oauth2: oauth2 token_url must be configured"],
     );
     refused(
+        "oauth2: {client_id: x, token_url: }",
+        expect!["/etc/x/c.yml:1:9: oauth2: oauth2 token_url must be configured"],
+    );
+    refused(
         "oauth2: {client_id: x, client_secret: a, client_secret_file: b, token_url: 'http://h/t'}",
         expect![
             "/etc/x/c.yml:1:62: oauth2.client_secret_file: at most one of oauth2 client_secret & client_secret_file must be configured"

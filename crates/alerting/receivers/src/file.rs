@@ -129,10 +129,10 @@ impl Config {
             unique(&map, "time_intervals", all, |name| format!("time interval {name:?} is not unique"));
         let templates = map.or("templates", value::list(value::path), Vec::new());
         let inhibit_rules = map.list("inhibit_rules", InhibitRule::read);
-        if !map.has("route") {
-            map.error("no route provided in config");
-        }
-        let route = map.optional("route", |at| RouteConfig::read(at, &names, &intervals));
+        let route = match map.take("route") {
+            Some(at) if !at.is_null() => RouteConfig::read(&at, &names, &intervals),
+            _ => map.cursor().error("no route provided in config"),
+        };
         map.finish();
         Some(Config {
             global,
@@ -336,6 +336,7 @@ mod tests {
         };
         f("", "no route provided in config");
         f("receivers: [{name: a}]", "no route provided in config");
+        f("{route: , receivers: [{name: a}]}", "am.yml:1:1: no route provided in config");
         f(
             "{route: {receiver: a}, receivers: [{name: a}, {name: a}]}",
             r#"notification config name "a" is not unique"#,
@@ -344,6 +345,8 @@ mod tests {
         f("{route: {receiver: a}, receivers: [{webhook_configs: []}]}", "missing name in receiver");
         let one = |section: &str| format!("{{route: {{receiver: a}}, receivers: [{{name: a, {section}}}]}}");
         f(&one("webhook_configs: [{}]"), "one of url or url_file must be configured");
+        f(&one("webhook_configs: [{url: }]"), "one of url or url_file must be configured");
+        f(&one("webhook_configs: [{url: ''}]"), "one of url or url_file must be configured");
         f(
             &one("webhook_configs: [{url: 'http://x', url_file: y}]"),
             "at most one of url & url_file must be configured",
@@ -355,6 +358,14 @@ mod tests {
         f(
             &one("slack_configs: [{channel: x}]"),
             "no Slack API URL nor App token set either inline or in a file",
+        );
+        f(
+            &one("slack_configs: [{channel: x, api_url: }]"),
+            "no Slack API URL nor App token set either inline or in a file",
+        );
+        f(
+            &one("webhook_configs: [{url: 'http://x', http_config: {oauth2: {client_id: a, token_url: }}}]"),
+            "oauth2 token_url must be configured",
         );
         f(
             &one("slack_configs: [{api_url: 'http://x', app_token: y}]"),

@@ -30,7 +30,8 @@ impl FileSdConfig {
     pub fn read(at: &Cursor<'_>) -> Option<FileSdConfig> {
         let mut map = at.mapping();
         let files = map.or("files", value::list(pattern), Vec::new());
-        if files.is_empty() && !map.has("files") {
+        // Files that are wrong were reported; those that are not there were not.
+        if files.is_empty() && map.optional("files", |at| Some(at.node().is_empty())).unwrap_or(true) {
             map.error("file service discovery config must contain at least one path name");
         }
         let refresh_interval = map.or("refresh_interval", value::duration, Duration::from_secs(300));

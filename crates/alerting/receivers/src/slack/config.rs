@@ -97,7 +97,10 @@ impl SlackConfig {
         let mut map = at.mapping();
         let send_resolved = map.or("send_resolved", value::boolean, false);
         let own_http = map.optional("http_config", HttpConfig::read);
-        let mut api_url = map.optional("api_url", secret_url);
+        // What is inside is not there when it is wrong; then that was said.
+        let own_url = map.optional("api_url", |at| Some(secret_url(at)));
+        let wrong_url = own_url == Some(None);
+        let mut api_url = own_url.flatten();
         let mut api_url_file = map.or("api_url_file", value::path, PathBuf::new());
         let mut token = map.or("app_token", value::secret, Secret::default());
         let mut token_file = map.or("app_token_file", value::path, PathBuf::new());
@@ -143,7 +146,7 @@ impl SlackConfig {
             api_url_file.clone_from(&global.slack_api_url_file);
         }
         let by_token = !token.is_empty() || !token_file.as_os_str().is_empty();
-        if api_url.is_none() && api_url_file.as_os_str().is_empty() && !by_token && !map.has("api_url") {
+        if api_url.is_none() && api_url_file.as_os_str().is_empty() && !by_token && !wrong_url {
             map.error("no Slack API URL nor App token set either inline or in a file");
         }
         let mut http_config = own_http.unwrap_or_else(|| global.http_config.clone());

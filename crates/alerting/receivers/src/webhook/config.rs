@@ -30,19 +30,22 @@ pub struct WebhookConfig {
 impl WebhookConfig {
     pub(crate) fn read(at: &Cursor<'_>, global: &Global) -> Option<WebhookConfig> {
         let mut map = at.mapping();
+        // What is inside is not there when it is wrong; then that was said.
+        let url = map.optional("url", |at| Some(crate::global::template_url(at)));
+        let wrong_url = url == Some(None);
         let config = WebhookConfig {
             send_resolved: map.or("send_resolved", value::boolean, true),
             http_config: map
                 .optional("http_config", HttpConfig::read)
                 .unwrap_or_else(|| global.http_config.clone()),
-            url: map.or("url", crate::global::template_url, Secret::default()),
+            url: url.flatten().unwrap_or_default(),
             url_file: map.or("url_file", value::path, PathBuf::new()),
             max_alerts: map.or("max_alerts", value::u64, 0),
             timeout: map.or("timeout", value::duration, Duration::ZERO),
             payload: map.optional("payload", |at| Some(at.node().clone())),
         };
         match (config.url.is_empty(), config.url_file.as_os_str().is_empty()) {
-            (true, true) if !map.has("url") => map.error("one of url or url_file must be configured"),
+            (true, true) if !wrong_url => map.error("one of url or url_file must be configured"),
             (false, false) => map.error("at most one of url & url_file must be configured"),
             _ => {}
         }
