@@ -5,6 +5,14 @@
 //! Prometheus and Debian's VictoriaMetrics, one after the other on the same machine. Figures are CPU
 //! seconds and bytes of the server process as the kernel counts them; wall time is printed only where it is
 //! what a user waits for. `BENCH_HOSTS` and `BENCH_HOURS` change the size.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench"
+)]
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
@@ -49,8 +57,11 @@ struct Fleet {
     steps: usize,
     start: i64,
     end: i64,
-    kinds: Vec<(Kind, &'static str, Vec<(String, String)>)>,
+    /// What each host exposes: how it moves, its name, its labels.
+    kinds: Vec<Exposed>,
 }
+
+type Exposed = (Kind, &'static str, Vec<(String, String)>);
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -190,7 +201,8 @@ impl Fleet {
                         request.push((labels[index].clone(), vec![(time, *value)]));
                     }
                 }
-                let body = remote_write::encode(&request);
+                let pairs = request.iter().map(|(labels, samples)| (labels, samples.as_slice()));
+                let body = remote_write::encode(pairs, &[]).unwrap();
                 let answer = post(&format!("{url}/api/v1/write"), &headers, &body).unwrap();
                 assert!(answer.status == 204 || answer.status == 200, "{answer:?}");
             }

@@ -1,5 +1,13 @@
 //! An exporter stops: the alert goes out to a webhook, a Slack and a PagerDuty, and resolves when it is
 //! back.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod harness;
 

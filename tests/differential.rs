@@ -8,6 +8,14 @@
 //!
 //! Where Prometheus 3 differs from 2.42 we follow 3; `as_prometheus_3` rewrites the peer's answers in just
 //! these points, and ARCHITECTURE.md lists them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod harness;
 

@@ -1,5 +1,13 @@
 //! The promise: what was acknowledged is there after the process was killed, and a full disk stops writes,
 //! not queries.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod harness;
 

@@ -1,4 +1,12 @@
 //! Bad input of every kind: each gets a clear error in the peer's shape and status, and the server lives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod harness;
 

@@ -1,4 +1,12 @@
 //! The pages in Chromium, served by the real binary: runs the pages' own end-to-end tests against it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod harness;
 

@@ -1,5 +1,13 @@
 //! The house rules that a compiler does not hold: arrows between crates, module docs, file sizes, and the
 //! paths that the documents name.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,12 @@
 //! `--web.config.file`: the faces are guarded and encrypted, and a bad file opens nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test"
+)]
 
 mod harness;
 
