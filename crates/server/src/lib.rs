@@ -14,6 +14,7 @@ pub mod logging;
 pub mod memory;
 pub mod options;
 pub mod pages;
+pub mod process;
 pub mod prometheus_config;
 mod runtime;
 pub mod stack;

@@ -19,9 +19,8 @@ pub enum LogFormat {
 
 /// Starts logging for the whole process; a second call changes nothing.
 pub fn init(level: Level, format: LogFormat) {
-    let directives = format!(
-        "{level},hyper=warn,reqwest=warn,rustls=warn,hickory_proto=error,hickory_resolver=error,h2=warn"
-    );
+    let directives =
+        format!("{level},hyper=warn,rustls=warn,hickory_proto=error,hickory_resolver=error,h2=warn");
     let filter = tracing_subscriber::EnvFilter::new(directives);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // The only failure is that a subscriber is set already, as in tests that start two runtimes.

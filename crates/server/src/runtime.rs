@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::faces;
 use crate::http;
 use crate::options::{ConfigSource, Options};
+use crate::process;
 use crate::prometheus_config::{log_warnings, matching_files};
 use crate::stack::{Stack, StartError};
 use crate::web_config::WebGuard;
@@ -50,7 +51,8 @@ impl Runtime {
         let limits = options.limits;
         let watch = options.watch;
         let registry = Registry::new();
-        register_process(&registry)?;
+        process::register(&registry)?;
+        register_build(&registry)?;
         let stack = Stack::start(options, registry).await?;
 
         let (close, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -143,9 +145,8 @@ async fn listen(face: &str, address: Option<&str>) -> std::io::Result<Option<Tcp
     }
 }
 
-/// Figures of the process and of the build, under the names every dashboard asks for.
-fn register_process(registry: &Registry) -> Result<(), prometheus::Error> {
-    registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+/// Which build this is, under the name every dashboard asks for.
+fn register_build(registry: &Registry) -> Result<(), prometheus::Error> {
     let options = Opts::new("prometheus_build_info", "The build; always 1.")
         .const_label("version", env!("CARGO_PKG_VERSION"))
         .const_label("goversion", format!("rust {}", env!("CARGO_PKG_RUST_VERSION")))
