@@ -22,6 +22,7 @@ pub struct Alert {
 /// Firing alerts come again and again, until one comes whose end has passed; an implementation may lose
 /// some under pressure, and then loses the oldest.
 pub trait AlertSink: Send + Sync {
-    /// Takes a batch. Does not block.
+    /// Takes a batch. May write a local log, so it is called from threads that may block; it never waits for
+    /// the network.
     fn send(&self, alerts: &[Alert]);
 }

@@ -44,10 +44,14 @@ pub async fn listen(face: &str, address: &str) -> io::Result<TcpListener> {
     // `:9090` means every address, as Go programs take it.
     let address = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
     TcpListener::bind(&address).await.map_err(|error| {
-        let flag = if error.kind() == io::ErrorKind::AddrInUse {
-            format!("; stop what listens there or move it with --{face}.listen")
-        } else {
-            String::new()
+        let flag = match error.kind() {
+            // `novaobs prometheus` has the peer's name for it.
+            io::ErrorKind::AddrInUse if face == "prometheus" => {
+                "; stop what listens there or move it with --prometheus.listen or --web.listen-address"
+                    .to_owned()
+            }
+            io::ErrorKind::AddrInUse => format!("; stop what listens there or move it with --{face}.listen"),
+            _ => String::new(),
         };
         io::Error::new(error.kind(), format!("{face}: listen on {address}: {error}{flag}"))
     })
