@@ -20,6 +20,7 @@ mod invariant;
 #[doc(hidden)]
 pub use invariant::__invariant_broken;
 pub mod labels;
+pub mod logs;
 pub mod matcher;
 pub mod memory;
 pub mod metadata;
@@ -30,6 +31,7 @@ pub mod select;
 pub use alert::{Alert, AlertSink};
 pub use append::{AppendError, AppendReport, RejectReason, Sample, SampleSink, SeriesRef};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
+pub use logs::{LogBatch, LogCursor, LogScan, LogSink, LogSource, LogStream, Tenant};
 pub use matcher::{MatchOp, Matcher};
 pub use memory::{Lease, OverBudget, Pool};
 pub use metadata::{Metadata, MetricType};

@@ -1,0 +1,5 @@
+//! Limits of tenants: defaults, overrides, the runtime file.
+
+pub mod limits;
+
+pub use limits::Limits;
