@@ -6,7 +6,7 @@ NPM ?= npm
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 UI_SOURCES := $(shell find ui/src ui/index.html ui/vite.config.ts ui/package-lock.json -type f 2>/dev/null)
 
-.PHONY: run test unit blackbox pages lint fmt bench build ui deps clean-data
+.PHONY: run test unit blackbox pages lint fmt bench bench-logs build ui deps clean-data
 
 ## run: build everything and watch this machine; pages on http://localhost:3000
 run: build
@@ -52,4 +52,8 @@ fmt:
 
 ## bench: ingest, storage, memory, restart and queries beside Debian's prometheus and victoria-metrics
 bench: deps
-	./bench/run
+	./bench/run metrics
+
+## bench-logs: logs beside Loki and VictoriaLogs where BENCH_PEER_LOKI and BENCH_PEER_VICTORIALOGS name their binaries
+bench-logs:
+	./bench/run logs

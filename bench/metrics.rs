@@ -14,13 +14,15 @@
     reason = "a bench"
 )]
 
+mod cost;
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cost::{Random, SETTLE, cpu_seconds, folder_bytes, rss, settle};
 use harness::{Process, ask, free_port, get, novaobs_binary, post, wait_within};
 use novaobs_model::Labels;
 use novaobs_wire::remote_write;
@@ -28,8 +30,6 @@ use novaobs_wire::remote_write;
 const STEP_MS: i64 = 15_000;
 /// Label sets and samples of one request.
 const HOSTS_PER_REQUEST: usize = 10;
-/// How long a server may take to settle (compact, answer again).
-const SETTLE: Duration = Duration::from_secs(300);
 const QUERY_REPEATS: u32 = 20;
 
 fn main() {
@@ -210,18 +210,6 @@ impl Fleet {
     }
 }
 
-/// xorshift: the same numbers in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum Peer {
     Novaobs,
@@ -342,20 +330,6 @@ fn measure(peer: Peer, fleet: &Fleet, folder: &Path) -> Figures {
     }
 }
 
-/// Waits until the server has had nothing to do for two seconds: its background work counts as ingest.
-fn settle(pid: u32) {
-    let mut last = cpu_seconds(pid);
-    let mut quiet_since = Instant::now();
-    wait_within(SETTLE, "the server to settle", || {
-        let now = cpu_seconds(pid);
-        if now - last > 0.02 {
-            last = now;
-            quiet_since = Instant::now();
-        }
-        (quiet_since.elapsed() > Duration::from_secs(2)).then_some(())
-    });
-}
-
 struct Query {
     text: &'static str,
     /// Hours of a range query with a step of a minute; none: an instant query.
@@ -422,34 +396,6 @@ fn compacted_bytes(peer: Peer, url: &str, process: &mut Process, folder: &Path) 
             folder_bytes(&folder.join("data"), &|_| true)
         }
     }
-}
-
-fn folder_bytes(folder: &Path, counts: &dyn Fn(&str) -> bool) -> u64 {
-    let entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).collect();
-    let size = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !counts(&name) {
-            return 0;
-        }
-        if path.is_dir() { folder_bytes(path, counts) } else { path.metadata().map_or(0, |m| m.len()) }
-    };
-    entries.iter().map(size).sum()
-}
-
-/// User and system time of a process, in seconds.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-/// Resident memory that is not file-backed: mapped blocks belong to the page cache.
-fn rss(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
 }
 
 fn print_table(results: &[Figures]) {

@@ -39,9 +39,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("template", &[]),
     ("alerts", &["config", "template"]),
     ("receivers", &["alerts", "config", "http-client", "template"]),
-    ("rules", &["config", "promql", "promql-parser", "telemetry", "template"]),
+    ("rules", &["config", "logql", "logql-parser", "promql", "promql-parser", "telemetry", "template"]),
     ("notifier", &["config", "discovery", "http-client", "telemetry"]),
-    ("api", &["alerts", "notifier", "promql", "promql-parser", "rules", "scrape", "wire"]),
+    (
+        "api",
+        &[
+            "alerts",
+            "log-pipeline",
+            "logql",
+            "logql-parser",
+            "notifier",
+            "promql",
+            "promql-parser",
+            "rules",
+            "scrape",
+            "tenants",
+            "wire",
+        ],
+    ),
     ("server", &["*"]),
 ];
 /// Longest source file; a longer one hides a second subject.

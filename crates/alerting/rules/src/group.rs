@@ -225,7 +225,8 @@ impl Group {
                 record(name, &rule.def.labels, &result, self.limit).map_err(EvalError::Failed)?
             }
             RuleKind::Alert(alert) => {
-                let renderer = Renderer::new(texts, &alert.name, time);
+                let renderer =
+                    Renderer::new(texts, &alert.name, time, rule.expression.clone(), time - self.offset);
                 let wanted = wanted(&rule.def, alert, &result, &renderer, time).map_err(EvalError::Failed)?;
                 let url = generator_url(&texts.external_url, rule.expression.text());
                 let mut alerts = rule.alerts.lock();

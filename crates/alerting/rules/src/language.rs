@@ -26,6 +26,12 @@ pub trait Expression: Send + Sync {
     /// # Errors
     /// [`EvalError`].
     fn eval(&self, time: i64) -> Result<Vec<VectorSample>, EvalError>;
+
+    /// The newest lines behind the sample with these labels at that time, at most `limit`: what an alert on
+    /// logs shows as its reason. Languages over metrics have none. Blocks.
+    fn lines(&self, _time: i64, _labels: &Labels, _limit: usize) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why an evaluation failed.

@@ -39,6 +39,7 @@ pub mod file;
 mod group;
 mod keep;
 mod language;
+mod logql;
 mod manager;
 mod metrics;
 mod schedule;
@@ -47,6 +48,7 @@ mod text;
 
 pub use alert::{ActiveAlert, AlertState};
 pub use language::{EvalError, Expression, Language, PromQl};
+pub use logql::LogQl;
 pub use manager::{ApplyError, RuleConfig, RuleManager, RuleOptions};
 pub use snapshot::{GroupSnapshot, Health, RuleSnapshot, SnapshotKind};
 
