@@ -84,6 +84,19 @@ impl GoRegex {
         }
     }
 
+    /// The same expression without its anchors, for finding it anywhere in a text; compiled at each call.
+    /// `.` matches newlines.
+    ///
+    /// # Errors
+    /// [`RegexError`] when it is larger than the limit without its anchors, which is next to impossible.
+    pub fn unanchored(&self) -> Result<Regex, RegexError> {
+        RegexBuilder::new(&format!("(?s:{})", translate(&self.source)))
+            .size_limit(SIZE_LIMIT)
+            .octal(true)
+            .build()
+            .map_err(|error| RegexError(explain(&error, &self.source)))
+    }
+
     /// Whether it matches every text, the empty one too.
     pub fn matches_all(&self) -> bool {
         matches!(self.shape, Shape::Any)
@@ -117,6 +130,20 @@ impl GoRegex {
         out.push_str(rest);
         Some(out)
     }
+}
+
+/// Compiles an expression in Go's (RE2) syntax to be looked for anywhere in a text: not anchored, and dot
+/// does not match a newline.
+///
+/// # Errors
+/// [`RegexError`] when it is not a valid RE2 expression or is too large.
+pub fn search(source: &str) -> Result<Regex, RegexError> {
+    crate::go_syntax::check(source).map_err(RegexError)?;
+    RegexBuilder::new(&translate(source))
+        .size_limit(SIZE_LIMIT)
+        .octal(true)
+        .build()
+        .map_err(|error| RegexError(explain(&error, source)))
 }
 
 /// The name at the start of `text` (in braces or not) and what follows it.
