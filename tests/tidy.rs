@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("events", &["parts"]),
     ("tenants", &["config"]),
     ("push", &["tenants", "wire"]),
-    ("files", &["config", "wire"]),
+    ("files", &["config", "http-client", "wire"]),
     ("logql-parser", &[]),
     ("log-pipeline", &["logql-parser", "template"]),
     ("logql", &["log-pipeline", "logql-parser"]),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 pub use batch::{LogBatch, StreamRun, Structure, TextColumn};
 pub use scan::{
-    Field, FieldSource, FieldTest, LineMatch, LineTest, LineWanted, LogColumns, LogCursor, LogScan,
-    LogSource, LogStats, NumberRange, Order, RowFilter, RowView, ScanStats,
+    Accepts, Field, FieldSource, FieldTest, LineMatch, LineTest, LineWanted, LogColumns, LogCursor, LogScan,
+    LogSource, LogStats, NumberRange, Order, RowFilter, RowTest, RowView, ScanStats,
 };
 pub use strings::{PairLists, Strings};
 

@@ -108,14 +108,21 @@ pub enum LineMatch {
     Regex(GoRegex),
 }
 
+/// Whether a value (none: the field is absent) passes.
+pub type Accepts = Arc<dyn Fn(Option<&str>) -> bool + Send + Sync>;
+/// Whether a row passes.
+pub type RowTest = Arc<dyn Fn(&RowView<'_>) -> bool + Send + Sync>;
+
 /// A test of one field, as a hint.
 #[derive(Clone)]
 pub struct FieldTest {
     /// Which field.
     pub field: Field,
     /// Whether a row with this value (none: without the field) can pass. Only asked where the store knows
-    /// the field: a row whose line it did not read as the field's source passes.
-    pub accepts: Arc<dyn Fn(Option<&str>) -> bool + Send + Sync>,
+    /// the field: a row whose line it did not read as the field's source passes. So does a row whose stream
+    /// labels or, for a field of the line, whose structured metadata have the same name: those come first
+    /// in LogQL, and what the line says is not what is tested.
+    pub accepts: Accepts,
     /// When given, no other value passes.
     pub one_of: Option<Vec<Arc<str>>>,
     /// When given, values that are plain decimal numbers pass exactly when they are in here.
@@ -160,7 +167,7 @@ pub struct RowFilter {
     /// On the raw line; all must hold.
     pub lines: Vec<LineTest>,
     /// Whatever else must hold.
-    pub rest: Option<Arc<dyn Fn(&RowView<'_>) -> bool + Send + Sync>>,
+    pub rest: Option<RowTest>,
 }
 
 impl fmt::Debug for RowFilter {
