@@ -154,3 +154,30 @@ impl fmt::Display for Pipe {
 pub(crate) fn is_blank(body: &[Node]) -> bool {
     body.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
+
+/// Collects the names of all fields of the dot (`.a.b` gives `a` and `b`) in these nodes.
+pub(crate) fn named_fields<'t>(nodes: &'t [Node], names: &mut Vec<&'t str>) {
+    for node in nodes {
+        match node {
+            Node::Action { pipe, .. } => pipe_fields(pipe, names),
+            Node::If { pipe, then: body, otherwise, .. }
+            | Node::With { pipe, then: body, otherwise, .. }
+            | Node::Range { pipe, body, otherwise, .. } => {
+                pipe_fields(pipe, names);
+                named_fields(body, names);
+                named_fields(otherwise.as_deref().unwrap_or(&[]), names);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn pipe_fields<'t>(pipe: &'t Pipe, names: &mut Vec<&'t str>) {
+    for operand in pipe.commands.iter().flat_map(|command| &command.args) {
+        match &operand.kind {
+            OperandKind::Field(path) => names.extend(path.iter().map(String::as_str)),
+            OperandKind::Pipe(pipe) => pipe_fields(pipe, names),
+            _ => {}
+        }
+    }
+}

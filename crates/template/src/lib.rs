@@ -144,6 +144,17 @@ impl Template {
         self.trees.contains_key(name)
     }
 
+    /// The fields of the dot that the template `name` names, each once.
+    pub fn fields(&self, name: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        if let Some(tree) = self.trees.get(name) {
+            ast::named_fields(&tree.root, &mut names);
+        }
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
     /// The names of all templates, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.trees.keys().map(String::as_str)
