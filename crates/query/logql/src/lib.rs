@@ -1,9 +1,77 @@
-//! The LogQL engine.
+//! The LogQL engine: parsed queries to lines and series, over any [`LogSource`].
+//!
+//! A log query is a scan whose rows go through a [pipeline](novaobs_log_pipeline) one by one; the best
+//! `limit` of them stay in a heap, and the store is told how far back it still has to look. A metric query is
+//! evaluated from its range aggregations up, all steps at once: each range aggregation is one pass over one
+//! scan, rows are added to cells of time, cells to windows, and vector aggregations and binary operations
+//! work on the series that come of it.
+//!
+//! Range aggregations have two paths with the same answers. The row path sends each line through the
+//! pipeline. The column path is taken when a query only filters and groups by names that stand in labels,
+//! structured metadata or fields of JSON or logfmt lines: the store then returns those fields as columns,
+//! filters and groups are worked out once per distinct value, and lines are not put together at all.
+//!
+//! ```
+//! use novaobs_logql::{Query, QueryLimits, Value, run};
+//! # use novaobs_model::{Labels, SelectError};
+//! # use novaobs_model::logs::{LogCursor, LogScan, LogSource, LogStats, Tenant};
+//! # use novaobs_model::select::QueryControl;
+//! # struct Nothing;
+//! # impl LogSource for Nothing {
+//! #     fn scan<'a>(&'a self, _: &LogScan, _: &'a QueryControl) -> Result<Box<dyn LogCursor + 'a>, SelectError> {
+//! #         Err(SelectError::Storage("empty".to_owned()))
+//! #     }
+//! #     fn streams(&self, _: &Tenant, _: &[Vec<novaobs_model::Matcher>], _: i64, _: i64, _: &QueryControl,
+//! #         _: &mut dyn FnMut(&Labels, LogStats)) -> Result<(), SelectError> { Ok(()) }
+//! # }
+//! # let store = Nothing;
+//! use novaobs_logql_parser::{Expr, SampleExpr};
+//! let query = Query {
+//!     tenant: Tenant::new("fake"),
+//!     expr: Expr::Sample(SampleExpr::VectorFn(2.0)),
+//!     start: 0,
+//!     end: 0,
+//!     step: 0,
+//!     interval: 0,
+//!     limit: 100,
+//!     newest_first: true,
+//!     limits: QueryLimits { max_series: 500, max_bytes_read: 0 },
+//! };
+//! let answer = run(&store, &query, &QueryControl::unlimited()).unwrap();
+//! let Value::Vector(series) = answer.value else { panic!("an instant query gives a vector") };
+//! assert_eq!(series[0].points, [(0, 2.0)]);
+//! ```
 
-use novaobs_logql_parser::Expr;
+mod binary;
+mod cells;
+mod column_tests;
+mod column_worker;
+mod columns;
+mod drive;
+mod errors;
+mod eval;
+mod export;
+mod job;
+mod leaf;
+mod log;
+mod matrix;
+mod over_time;
+mod pushdown;
+mod range;
+mod rows;
+mod series;
+mod sink;
+mod vector;
+mod window;
+
+use novaobs_logql_parser::{Expr, SampleExpr, VectorOp};
 use novaobs_model::logs::{LogSource, ScanStats, Tenant};
 use novaobs_model::select::QueryControl;
 use novaobs_model::{Labels, SelectError};
+
+use eval::Env;
+use matrix::{Line, Operand, by_labels};
+use window::Steps;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -116,17 +184,95 @@ pub enum QueryError {
     /// The user's: 400, the text as the peer says it.
     #[error("{0}")]
     Bad(String),
+    /// The user's too, but found while running; the peer answers 500.
+    #[error("{0}")]
+    Execution(String),
     /// The store's, or stopped from outside.
     #[error(transparent)]
     Select(#[from] SelectError),
 }
 
-/// Answers a query. Blocks.
+/// Answers a query. Blocks; works in up to four threads.
 ///
 /// # Errors
 /// [`QueryError`].
-pub fn run(_source: &dyn LogSource, _query: &Query, _control: &QueryControl) -> Result<Answer, QueryError> {
-    Err(QueryError::Bad("not built yet".to_owned()))
+pub fn run(source: &dyn LogSource, query: &Query, control: &QueryControl) -> Result<Answer, QueryError> {
+    answer(source, query, control, false)
+}
+
+/// [`run`] without the column path: what answers are compared with in tests.
+///
+/// # Errors
+/// [`QueryError`].
+#[doc(hidden)]
+pub fn run_by_rows(
+    source: &dyn LogSource,
+    query: &Query,
+    control: &QueryControl,
+) -> Result<Answer, QueryError> {
+    answer(source, query, control, true)
+}
+
+fn answer(
+    source: &dyn LogSource,
+    query: &Query,
+    control: &QueryControl,
+    row_path_only: bool,
+) -> Result<Answer, QueryError> {
+    match &query.expr {
+        Expr::Log(log) => {
+            let (value, stats) = log::run(source, query, log, control)?;
+            Ok(Answer { value, stats, warnings: Vec::new() })
+        }
+        Expr::Sample(expr) => {
+            let instant = query.step <= 0;
+            let steps = Steps::new(query.start, query.end, query.step).ok_or_else(|| {
+                QueryError::Bad(
+                    "the query has too many steps; increase the value of the step parameter".to_owned(),
+                )
+            })?;
+            let mut env = Env::new(source, &query.tenant, steps, instant, control)?;
+            env.row_path_only = row_path_only;
+            let value = match eval::evaluate(&env, expr)? {
+                Operand::Number(value) if instant => Value::Scalar(value),
+                Operand::Number(value) => Value::Matrix(series(&env, env.constant(value))),
+                Operand::Series(lines) if !instant => Value::Matrix(series(&env, by_labels(lines))),
+                Operand::Series(lines) => Value::Vector(series(&env, in_answer_order(lines, expr))),
+            };
+            if let Value::Matrix(all) | Value::Vector(all) = &value
+                && query.limits.max_series > 0
+                && all.len() > query.limits.max_series
+            {
+                return Err(errors::too_many_series(query.limits.max_series));
+            }
+            Ok(Answer { value, stats: env.stats(), warnings: Vec::new() })
+        }
+    }
+}
+
+/// Series of an instant query are in order of labels, unless the query sorts.
+fn in_answer_order(mut lines: Vec<Line>, expr: &SampleExpr) -> Vec<Line> {
+    if !sorts(expr) {
+        lines.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    lines
+}
+
+fn sorts(expr: &SampleExpr) -> bool {
+    match expr {
+        SampleExpr::Vector(aggregation) => {
+            matches!(aggregation.op, VectorOp::Sort | VectorOp::SortDesc) || sorts(&aggregation.inner)
+        }
+        SampleExpr::Binary(both) => sorts(&both.left) || sorts(&both.right),
+        SampleExpr::LabelReplace { inner, .. } => sorts(inner),
+        SampleExpr::Range(_) | SampleExpr::Literal(_) | SampleExpr::VectorFn(_) => false,
+    }
+}
+
+fn series(env: &Env<'_>, lines: Vec<Line>) -> Vec<Series> {
+    let point = |point: &matrix::Point| (env.steps.time(point.step), point.value);
+    let one = |line: Line| Series { points: line.points.iter().map(point).collect(), labels: line.labels };
+    lines.into_iter().map(one).collect()
 }
 
 /// One row of a log query, after the pipeline.
@@ -150,10 +296,21 @@ pub struct Row<'a> {
 /// # Errors
 /// [`QueryError`].
 pub fn export(
-    _source: &dyn LogSource,
-    _query: &Query,
-    _control: &QueryControl,
-    _each: &mut dyn FnMut(Row<'_>) -> bool,
+    source: &dyn LogSource,
+    query: &Query,
+    control: &QueryControl,
+    each: &mut dyn FnMut(Row<'_>) -> bool,
 ) -> Result<Stats, QueryError> {
-    Err(QueryError::Bad("not built yet".to_owned()))
+    let Expr::Log(log) = &query.expr else {
+        return Err(QueryError::Bad("only log queries can be exported; this one gives series".to_owned()));
+    };
+    export::rows(source, query, log, control, &mut |row| {
+        each(Row {
+            labels: &row.labels.0,
+            metadata: &row.labels.1,
+            parsed: &row.labels.2,
+            timestamp: row.time,
+            line: &row.line,
+        })
+    })
 }
