@@ -4,8 +4,9 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use regex::Regex;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The label that holds a metric's name.
@@ -231,11 +232,20 @@ pub fn go_quote(text: &str) -> String {
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
             c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c => out.push(c),
+            c if is_printable(c) => out.push(c),
+            c if (c as u32) < 0x10000 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push_str(&format!("\\U{:08x}", c as u32)),
         }
     }
     out.push('"');
     out
+}
+
+/// Whether Go prints a character that is no ASCII control character as it is: letters, marks, numbers,
+/// punctuation and symbols, and of white space the ASCII space alone.
+fn is_printable(c: char) -> bool {
+    static PRINTABLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{L}\p{M}\p{N}\p{P}\p{S}]").ok());
+    c.is_ascii() || PRINTABLE.as_ref().is_none_or(|printable| printable.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
 /// Whether `name` matches `[a-zA-Z_:][a-zA-Z0-9_:]*`, the metric names PromQL takes without quotes.
@@ -357,6 +367,13 @@ impl LabelsBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_as_go_does() {
+        assert_eq!(go_quote("a\"b\\\n\u{1}"), r#""a\"b\\\n\x01""#);
+        assert_eq!(go_quote("é日😀\u{301}"), "\"é日😀\u{301}\"");
+        assert_eq!(go_quote("\u{a0}\u{200b}\u{85}\u{e000}\u{10ffff}"), r#""\u00a0\u200b\u0085\ue000\U0010ffff""#);
+    }
 
     #[test]
     fn keeps_pairs_sorted_and_drops_empty_values() {

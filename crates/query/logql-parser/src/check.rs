@@ -1,8 +1,11 @@
 //! What must hold beyond syntax, in the peer's words.
 
+use std::collections::HashSet;
+
 use crate::ast::{BinaryExpr, BinaryOp, Expr, Grouping, LogRange, Matching, RangeOp, SampleExpr, VectorOp};
 use crate::literal;
 use crate::parser::Checked;
+use novaobs_model::labels::is_legacy_label_name;
 use novaobs_model::{GoRegex, Matcher};
 
 /// A selector must say what it wants, not only what it does not want.
@@ -25,15 +28,16 @@ pub(crate) fn anchored(regex: &str) -> Result<(), String> {
 
 /// The expression of `| regexp`: valid, with named groups, each name once and fit for a label.
 pub(crate) fn regexp(source: &str) -> Result<(), String> {
-    let compiled = GoRegex::new(source);
-    let mut names: Vec<&str> = Vec::new();
-    for name in group_names(source) {
-        if names.contains(&name) {
-            return Err(format!("duplicate extracted label name '{name}'"));
-        }
-        names.push(name);
+    // The peer words this mistake itself.
+    let repeats = |error: &str| error.contains("duplicate capture group name");
+    match GoRegex::new(source).map_err(|error| error.to_string()) {
+        Err(error) if !repeats(&error) => return Err(error),
+        _ => {}
     }
-    compiled.map_err(|error| error.to_string())?;
+    let mut names = HashSet::new();
+    if let Some(name) = group_names(source).find(|name| !names.insert(*name)) {
+        return Err(format!("duplicate extracted label name '{name}'"));
+    }
     if names.is_empty() {
         return Err("at least one named capture must be supplied".to_owned());
     }
@@ -115,18 +119,19 @@ pub(crate) fn pattern(source: &str) -> Result<(), String> {
     if captures == 0 {
         return Err("at least one capture is required".to_owned());
     }
-    for (nth, name) in names.iter().enumerate() {
-        if *name != "_" && names.iter().take(nth).any(|earlier| earlier == name) {
-            return Err(format!("duplicate capture name ({name}): invalid expression"));
-        }
+    let mut seen = HashSet::new();
+    if let Some(name) = names.iter().find(|name| **name != "_" && !seen.insert(**name)) {
+        return Err(format!("duplicate capture name ({name}): invalid expression"));
     }
     Ok(())
 }
 
 /// The name of the capture that the text begins with: `<name>`.
 fn capture(text: &str) -> Option<&str> {
-    let (name, _) = text.strip_prefix('<')?.split_once('>')?;
-    novaobs_model::labels::is_legacy_label_name(name).then_some(name)
+    let text = text.strip_prefix('<')?;
+    let end = text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric())?;
+    let name = text.get(..end).filter(|_| text.get(end..).is_some_and(|after| after.starts_with('>')))?;
+    is_legacy_label_name(name).then_some(name)
 }
 
 /// Checks a vector aggregation; gives its parameter.

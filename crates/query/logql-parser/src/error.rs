@@ -25,6 +25,11 @@ impl ParseError {
         ParseError { message: format!("parse error : {message}"), position: None }
     }
 
+    /// About the kind of an expression that is right in itself.
+    pub(crate) fn bare(message: &str) -> Self {
+        ParseError { message: message.to_owned(), position: None }
+    }
+
     /// About a place; `shown_line` is the line the peer would print.
     pub(crate) fn at(position: Position, shown_line: usize, message: impl std::fmt::Display) -> Self {
         ParseError {

@@ -53,7 +53,11 @@ fn check_size(text: &str) -> Result<(), ParseError> {
 /// [`ParseError`].
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
     check_size(text)?;
-    parser::expression(text)
+    let expr = parser::expression(text)?;
+    match expr.error {
+        None => Ok(expr.node),
+        Some(error) => Err(ParseError::general(error)),
+    }
 }
 
 /// Parses an expression that gives lines: what can be tailed.
@@ -63,7 +67,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 pub fn parse_log(text: &str) -> Result<LogExpr, ParseError> {
     match parse(text)? {
         Expr::Log(log) => Ok(log),
-        Expr::Sample(_) => Err(ParseError::general("only log selector is supported")),
+        Expr::Sample(_) => Err(ParseError::bare("only log selector is supported")),
     }
 }
 
@@ -74,16 +78,25 @@ pub fn parse_log(text: &str) -> Result<LogExpr, ParseError> {
 pub fn parse_sample(text: &str) -> Result<SampleExpr, ParseError> {
     match parse(text)? {
         Expr::Sample(sample) => Ok(sample),
-        Expr::Log(_) => Err(ParseError::general("only sample expression supported")),
+        Expr::Log(_) => Err(ParseError::bare("only sample expression supported")),
     }
 }
 
 /// Parses a selector without a pipeline, as series, volume, deletes and retention take them. `{}` has no
-/// matchers and selects everything; whether that is allowed is the caller's to say.
+/// matchers and selects everything: whether that is allowed is the caller's to say; a selector with matchers
+/// must have one that no empty value passes.
 ///
 /// # Errors
-/// [`ParseError`].
+/// [`ParseError`], also for other expressions.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
     check_size(text)?;
-    parser::selector(text)
+    let expr = parser::expression(text)?;
+    match (expr.node, expr.error) {
+        (Expr::Log(log), _) if !log.stages.is_empty() => {
+            Err(ParseError::bare("only label matchers are supported"))
+        }
+        (Expr::Sample(_), _) => Err(ParseError::bare("only label matchers are supported")),
+        (Expr::Log(log), Some(error)) if !log.matchers.is_empty() => Err(ParseError::general(error)),
+        (Expr::Log(log), _) => Ok(log.matchers),
+    }
 }

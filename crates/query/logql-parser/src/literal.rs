@@ -80,19 +80,30 @@ fn go_duration(text: &str) -> Option<i64> {
         let (unit, after) = after.split_at(unit_end);
         let (_, nanos) = DURATION_UNITS.iter().find(|(name, _)| *name == unit)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() {
+        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
             return None;
         }
         let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
         total = total.checked_add(whole.checked_mul(*nanos)?)?;
         if !fraction.is_empty() {
-            let fraction: f64 = format!("0.{fraction}").parse().ok()?;
-            total = total.checked_add((fraction * *nanos as f64) as u64)?;
+            let (digits, scale) = leading_fraction(fraction);
+            total = total.checked_add((digits as f64 * (*nanos as f64 / scale)) as u64)?;
         }
         rest = after;
     }
     let total = i64::try_from(total).ok()?;
     Some(if negative { -total } else { total })
+}
+
+/// The digits behind a point as a number, as far as one holds them, and what that number is to be divided by.
+fn leading_fraction(text: &str) -> (u64, f64) {
+    let (mut digits, mut scale) = (0u64, 1.0);
+    for digit in text.bytes().map(|byte| u64::from(byte.wrapping_sub(b'0'))) {
+        let Some(more) = digits.checked_mul(10).and_then(|digits| digits.checked_add(digit)) else { break };
+        digits = more;
+        scale *= 10.0;
+    }
+    (digits, scale)
 }
 
 /// A duration as Go prints it: `1h30m0s`, `1.5s`, `10µs`.

@@ -1,4 +1,4 @@
-//! The spelling of operators.
+//! Operators: spelling and precedence.
 
 use crate::ast::{BinaryOp, CompareOp, Conversion, LineOp, RangeOp, VectorOp};
 
@@ -118,6 +118,26 @@ impl BinaryOp {
                 | BinaryOp::Less
                 | BinaryOp::LessOrEqual
         )
+    }
+}
+
+impl BinaryOp {
+    fn tightness(self) -> u8 {
+        match self {
+            BinaryOp::Or => 1,
+            BinaryOp::And | BinaryOp::Unless => 2,
+            BinaryOp::Add | BinaryOp::Subtract => 4,
+            BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo => 5,
+            BinaryOp::Power => 6,
+            _ => 3,
+        }
+    }
+
+    /// Whether of this operator and one on its right the operand between them belongs to this one; powers
+    /// associate to the right.
+    pub(crate) fn goes_before(self, right: BinaryOp) -> bool {
+        let (own, other) = (self.tightness(), right.tightness());
+        own > other || own == other && right != BinaryOp::Power
     }
 }
 

@@ -1,4 +1,4 @@
-//! Words to tree, by recursive descent with precedence climbing for binary operators.
+//! Words to tree, by recursive descent, with a stack for binary operators.
 //!
 //! The peer checks some things while it parses (expressions of matchers, `regexp`, `pattern`) and the rest
 //! when all of the text has been read. The rest travels upward as [`Checked::error`], always the one the peer
@@ -15,37 +15,25 @@ use crate::ast::{Expr, Grouping};
 use crate::error::{ParseError, Position};
 use crate::lexer;
 use crate::token::{Kind, Token, Word};
-use novaobs_model::Matcher;
 
 /// How deep parentheses and calls may nest: the parser and those who walk trees recurse.
-const MAX_NESTING: usize = 200;
+const MAX_NESTING: usize = 100;
 /// How many operators an expression may have; chains of them are trees as deep as they are long.
-const MAX_OPERATORS: usize = 1000;
+const MAX_OPERATORS: usize = 500;
 
 /// Something parsed, and what is wrong with it apart from syntax.
-pub(super) struct Checked<T> {
-    pub(super) node: T,
+pub(crate) struct Checked<T> {
+    pub(crate) node: T,
     /// The first mistake; the node is not to be used then.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
-/// Parses a whole expression.
-pub(crate) fn expression(text: &str) -> Result<Expr, ParseError> {
+/// Parses a whole expression; says what is wrong with it apart from syntax.
+pub(crate) fn expression(text: &str) -> Result<Checked<Expr>, ParseError> {
     let mut parser = Parser::new(text);
-    let expr = parser.binary(0)?;
+    let expr = parser.binary()?;
     parser.end()?;
-    match expr.error {
-        None => Ok(expr.node),
-        Some(error) => Err(ParseError::general(error)),
-    }
-}
-
-/// Parses a selector and nothing else; it may select everything.
-pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    let mut parser = Parser::new(text);
-    let matchers = parser.matchers()?;
-    parser.end()?;
-    Ok(matchers)
+    Ok(expr)
 }
 
 pub(super) struct Parser {

@@ -1,6 +1,8 @@
 //! Tree to text: the form over several lines that `/loki/api/v1/format_query` gives.
 
-use crate::ast::{Expr, Grouping, LogExpr, LogRange, RangeAggregation, SampleExpr, Stage, VectorAggregation};
+use crate::ast::{
+    BinaryExpr, Expr, Grouping, LogExpr, LogRange, RangeAggregation, SampleExpr, Stage, VectorAggregation,
+};
 use crate::literal::{format_compact, format_window};
 use crate::printer::operator;
 use novaobs_model::labels::go_quote;
@@ -9,7 +11,8 @@ use novaobs_model::labels::go_quote;
 const MAX_LINE: usize = 100;
 
 /// The expression as the peer's formatter writes it: what fits a line of 100 bytes on one line, the rest
-/// broken up and indented by two spaces a level.
+/// broken up and indented by two spaces a level. Where the peer's text would mean something else (it leaves
+/// out parentheses, the `or` of long line filters, and `on ()`) these are kept.
 pub fn pretty(expr: &Expr) -> String {
     match expr {
         Expr::Log(log) => pretty_log(log, 0),
@@ -85,8 +88,10 @@ fn pretty_sample(expr: &SampleExpr, level: usize) -> String {
         SampleExpr::Range(range) => pretty_range_aggregation(range, level),
         SampleExpr::Vector(vector) => pretty_vector_aggregation(vector, level),
         SampleExpr::Binary(binary) => {
-            let left = pretty_sample(&binary.left, level + 1);
-            let right = pretty_sample(&binary.right, level + 1);
+            let splits_left = |inner: &BinaryExpr| !inner.op.goes_before(binary.op);
+            let splits_right = |inner: &BinaryExpr| binary.op.goes_before(inner.op);
+            let left = pretty_side(&binary.left, level + 1, splits_left);
+            let right = pretty_side(&binary.right, level + 1, splits_right);
             format!("{left}\n{margin}{}\n{right}", operator(binary, ", "))
         }
         SampleExpr::LabelReplace { inner, dst, replacement, src, regex } => {
@@ -98,6 +103,18 @@ fn pretty_sample(expr: &SampleExpr, level: usize) -> String {
             }
             out + "\n" + &margin + ")"
         }
+    }
+}
+
+/// A side of an operator, in parentheses when it is a broken-up expression that would be read differently
+/// without: the peer leaves them out.
+fn pretty_side(side: &SampleExpr, level: usize, splits: impl Fn(&BinaryExpr) -> bool) -> String {
+    match side {
+        SampleExpr::Binary(inner) if splits(inner) && !fits(&side.to_string()) => {
+            let margin = indent(level);
+            format!("{margin}(\n{}\n{margin})", pretty_sample(side, level + 1))
+        }
+        _ => pretty_sample(side, level),
     }
 }
 

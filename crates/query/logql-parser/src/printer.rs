@@ -252,7 +252,8 @@ pub(crate) fn operator(binary: &BinaryExpr, separator: &str) -> String {
         text.push_str(&format!(" {keyword} ({}) ", matching.labels.join(separator)));
         if let Some(group) = &matching.group {
             text.push_str(if group.left { "group_left" } else { "group_right" });
-            if !group.include.is_empty() {
+            // A parenthesis of the right side would be taken for labels.
+            if !group.include.is_empty() || matches!(binary.right, SampleExpr::Binary(_)) {
                 text.push_str(&format!(" ({})", group.include.join(separator)));
             }
         }

@@ -11,16 +11,12 @@ use crate::literal;
 use crate::token::{Kind, Word};
 use novaobs_model::Matcher;
 
-/// How tight an operator binds, and whether it binds to the right.
-fn binding(op: BinaryOp) -> (u8, bool) {
-    match op {
-        BinaryOp::Or => (1, false),
-        BinaryOp::And | BinaryOp::Unless => (2, false),
-        BinaryOp::Add | BinaryOp::Subtract => (4, false),
-        BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo => (5, false),
-        BinaryOp::Power => (6, true),
-        _ => (3, false),
-    }
+/// An operator whose right operand is being read.
+struct Waiting {
+    left: Checked<Expr>,
+    op: BinaryOp,
+    return_bool: bool,
+    matching: Option<Matching>,
 }
 
 fn sample(node: SampleExpr, error: Option<String>) -> Checked<Expr> {
@@ -34,24 +30,24 @@ enum RangeStart {
 }
 
 impl Parser {
-    /// An expression whose operators bind at least as tight as `least`.
-    pub(super) fn binary(&mut self, least: u8) -> Result<Checked<Expr>, ParseError> {
-        let mut left = self.operand()?;
-        while let Some(op) = self.binary_op() {
-            let (tightness, to_the_right) = binding(op);
-            if tightness < least {
-                break;
+    /// An expression. Operators wait on a stack of our own until one that binds no tighter comes, so that
+    /// only parentheses recurse.
+    pub(super) fn binary(&mut self) -> Result<Checked<Expr>, ParseError> {
+        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut right = self.operand()?;
+        loop {
+            let next = self.binary_op();
+            while let Some(last) = waiting.pop_if(|last| next.is_none_or(|next| last.op.goes_before(next))) {
+                right = check::binary(last.op, last.return_bool, last.matching, last.left, right);
             }
-            self.advance();
+            let Some(op) = next else { return Ok(right) };
             self.operator()?;
+            self.advance();
             let return_bool = self.take(Word::Bool);
             let matching = self.matching()?;
-            let least = if to_the_right { tightness } else { tightness + 1 };
-            let right =
-                if to_the_right { self.nested(|parser| parser.binary(least))? } else { self.binary(least)? };
-            left = check::binary(op, return_bool, matching, left, right);
+            waiting.push(Waiting { left: right, op, return_bool, matching });
+            right = self.operand()?;
         }
-        Ok(left)
     }
 
     fn binary_op(&self) -> Option<BinaryOp> {
@@ -107,7 +103,7 @@ impl Parser {
             }
             Kind::Word(Word::OpenParen) => {
                 self.advance();
-                let inner = self.nested(|parser| parser.binary(0))?;
+                let inner = self.nested(Self::binary)?;
                 if self.take(Word::CloseParen) { Ok(inner) } else { Err(self.unexpected(&[])) }
             }
             Kind::Number(_) | Kind::Word(Word::Add | Word::Subtract) => self.literal(),
@@ -150,7 +146,7 @@ impl Parser {
 
     /// An expression of samples inside a call; one of lines ends in an unexpected word.
     fn inner_sample(&mut self) -> Result<Checked<SampleExpr>, ParseError> {
-        let inner = self.nested(|parser| parser.binary(0))?;
+        let inner = self.nested(Self::binary)?;
         match inner.node {
             Expr::Sample(node) => Ok(Checked { node, error: inner.error }),
             Expr::Log(_) => Err(self.unexpected(&[])),
