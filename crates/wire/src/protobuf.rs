@@ -26,7 +26,7 @@ pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
-    Fixed32,
+    Fixed32(u32),
 }
 
 impl<'a> Value<'a> {
@@ -76,10 +76,7 @@ impl<'a> Fields<'a> {
             0 => Value::Varint(varint(&mut self.rest)?),
             1 => Value::Fixed64(u64::from_le_bytes(array(&mut self.rest)?)),
             2 => Value::Bytes(delimited(&mut self.rest)?),
-            5 => {
-                array::<4>(&mut self.rest)?;
-                Value::Fixed32
-            }
+            5 => Value::Fixed32(u32::from_le_bytes(array(&mut self.rest)?)),
             _ => return Err(ProtobufError::Tag(tag)),
         };
         if tag >> 3 == 0 {
@@ -143,5 +140,17 @@ pub(crate) fn push_integer(out: &mut Vec<u8>, field: u64, value: u64) {
 /// Appends a `double` field.
 pub(crate) fn push_double(out: &mut Vec<u8>, field: u64, value: f64) {
     push_varint(out, field << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a `fixed64` field.
+pub(crate) fn push_fixed64(out: &mut Vec<u8>, field: u64, value: u64) {
+    push_varint(out, field << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a `fixed32` field.
+pub(crate) fn push_fixed32(out: &mut Vec<u8>, field: u64, value: u32) {
+    push_varint(out, field << 3 | 5);
     out.extend_from_slice(&value.to_le_bytes());
 }
