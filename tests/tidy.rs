@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "api",
         &[
             "alerts",
+            "config",
             "log-pipeline",
             "logql",
             "logql-parser",

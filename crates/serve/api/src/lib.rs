@@ -6,4 +6,6 @@
 //! cancelled when the client goes away.
 
 pub mod alertmanager;
+mod form;
+pub mod loki;
 pub mod prometheus;

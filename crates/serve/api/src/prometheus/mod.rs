@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 pub use lifecycle::{Lifecycle, Readiness};
+pub(crate) use result::go_exponent;
 pub use views::{
     AlertmanagersView, BuildInfo, HeadStats, NameValue, RulesView, RuntimeInfo, StatusView, TargetsView,
     TsdbStatus,

@@ -4,97 +4,65 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::Method;
 use novaobs_model::{Matcher, duration, labels::go_quote};
 use novaobs_promql_parser::parse_selector;
 use novaobs_wire::number::parse_float;
 
 use super::envelope::ApiError;
+pub(super) use crate::form::go_atoi;
+use crate::form::{self, Form};
 
 /// The earliest and latest time the peer knows, in milliseconds and as it prints them. Clients send these
 /// texts back for "everything".
 const MIN_TIME: (i64, &str) = (-9_223_309_901_257_974_000, "-292273086-05-16T16:47:06Z");
 const MAX_TIME: (i64, &str) = (9_223_309_901_257_974_999, "292277025-08-18T07:12:54.999999999Z");
-/// Largest form body read, as Go reads them.
-const MAX_FORM: usize = 10 << 20;
 
-/// All parameters of a request. Those of a form body come before those of the URL, so that they win.
+/// All parameters of a request.
 #[derive(Debug, Default)]
-pub(super) struct Params {
-    form: Vec<(String, String)>,
-    url: Vec<(String, String)>,
-    /// Why a part could not be read; such parts are left out.
-    problem: Option<String>,
-}
+pub(super) struct Params(Form);
 
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let mut params = Params::default();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        if request.method() == Method::POST && is_form(request.headers()) {
-            let body: Bytes = axum::body::to_bytes(request.into_body(), MAX_FORM)
+        let has_form = request.method() == Method::POST && form::is_form(request.headers());
+        let body: Bytes = match has_form {
+            true => axum::body::to_bytes(request.into_body(), form::MAX_FORM)
                 .await
-                .map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?;
-            params.form = params.read(&String::from_utf8_lossy(&body));
-        }
-        params.url = params.read(&query);
-        Ok(params)
+                .map_err(|error| ApiError::bad_data(format!("error parsing form values: {error}")))?,
+            false => Bytes::new(),
+        };
+        Ok(Params(Form::read(&String::from_utf8_lossy(&body), &query)))
     }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = kind.split(';').next().unwrap_or_default().trim();
-    media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 impl Params {
     /// The parameters of a URL alone.
     #[cfg(test)]
     fn from_query(query: &str) -> Self {
-        let mut params = Params::default();
-        params.url = params.read(query);
-        params
-    }
-
-    fn read(&mut self, encoded: &str) -> Vec<(String, String)> {
-        let mut pairs = Vec::new();
-        for part in encoded.split('&').filter(|part| !part.is_empty()) {
-            if part.contains(';') {
-                self.problem.get_or_insert_with(|| "invalid semicolon separator in query".to_owned());
-                continue;
-            }
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            match (unescape(name), unescape(value)) {
-                (Ok(name), Ok(value)) => pairs.push((name, value)),
-                (Err(bad), _) | (_, Err(bad)) => {
-                    self.problem.get_or_insert_with(|| format!("invalid URL escape {}", go_quote(&bad)));
-                }
-            }
-        }
-        pairs
+        Params(Form::read("", query))
     }
 
     /// The first value of a parameter, empty when it is missing.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        self.0.get(name)
     }
 
     /// The first value in the URL alone: some parameters are not read from forms.
     pub(super) fn url(&self, name: &str) -> &str {
-        self.url.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.0.url(name)
     }
 
     /// All values of a parameter.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.form.iter().chain(&self.url).filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0.all(name)
     }
 
     /// Fails when a part of the request could not be read.
     pub(super) fn check_form(&self) -> Result<(), ApiError> {
-        match &self.problem {
+        match &self.0.problem {
             Some(problem) => Err(ApiError::bad_data(format!("error parsing form values: {problem}"))),
             None => Ok(()),
         }
@@ -147,41 +115,6 @@ impl Params {
         }
         Ok(selectors)
     }
-}
-
-/// Resolves `+` and `%xx`.
-///
-/// # Errors
-/// The escape that is none.
-fn unescape(text: &str) -> Result<String, String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let pair: Vec<u8> = bytes.by_ref().take(2).collect();
-                let digits = std::str::from_utf8(&pair).ok().filter(|_| pair.len() == 2);
-                let value = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-                match value.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-                    Some(byte) => out.push(byte),
-                    None => return Err(format!("%{}", String::from_utf8_lossy(&pair))),
-                }
-            }
-            byte => out.push(byte),
-        }
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
-}
-
-/// A whole number, or Go's words why it is none.
-pub(super) fn go_atoi(text: &str) -> Result<i64, String> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let quoted = go_quote(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("strconv.Atoi: parsing {quoted}: invalid syntax"));
-    }
-    text.parse().map_err(|_| format!("strconv.Atoi: parsing {quoted}: value out of range"))
 }
 
 /// A time in Unix milliseconds: seconds as a float, or RFC 3339.

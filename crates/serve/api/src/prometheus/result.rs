@@ -229,7 +229,7 @@ pub(super) fn push_value(out: &mut String, value: f64) {
 }
 
 /// Go's `strconv.FormatFloat(value, 'e', -1, 64)`: at least two digits of exponent.
-pub(super) fn go_exponent(value: f64) -> String {
+pub(crate) fn go_exponent(value: f64) -> String {
     if value == f64::INFINITY {
         return "+Inf".to_owned();
     }
