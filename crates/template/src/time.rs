@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::{OffsetName, Tz};
 
 use crate::function::{Function, Param, text};
@@ -41,6 +41,11 @@ impl Time {
     /// From Unix milliseconds, in UTC.
     pub fn from_unix_ms(ms: i64) -> Self {
         Time::utc(DateTime::from_timestamp_millis(ms).unwrap_or_default())
+    }
+
+    /// From Unix seconds and nanoseconds, in UTC.
+    pub fn from_unix(seconds: i64, nanos: u32) -> Self {
+        Time::utc(DateTime::from_timestamp(seconds, nanos).unwrap_or_default())
     }
 
     /// Go's zero time: the first instant of the year 1.
@@ -283,14 +288,24 @@ fn fraction(element: &str, nanos: u32) -> String {
 /// # Errors
 /// A text that names the layout, as Go's.
 pub fn parse(layout: &str, text: &str) -> Result<Time, String> {
-    let error = || {
-        let quote = novaobs_model::labels::go_quote;
-        format!("parsing time {} as {}: cannot parse", quote(text), quote(layout))
-    };
-    parse_civil(layout, text).ok_or_else(error)
+    parse_civil(layout, text, None).ok_or_else(|| parse_error(layout, text))
 }
 
-fn parse_civil(layout: &str, text: &str) -> Option<Time> {
+/// `time.ParseInLocation(layout, text, zone)` of a zone of the IANA database; an unknown one is UTC.
+///
+/// # Errors
+/// A text that names the layout, as Go's.
+pub fn parse_in_zone(layout: &str, text: &str, zone: &str) -> Result<Time, String> {
+    let zone = zone.parse::<Tz>().ok();
+    parse_civil(layout, text, zone).ok_or_else(|| parse_error(layout, text))
+}
+
+fn parse_error(layout: &str, text: &str) -> String {
+    let quote = novaobs_model::labels::go_quote;
+    format!("parsing time {} as {}: cannot parse", quote(text), quote(layout))
+}
+
+fn parse_civil(layout: &str, text: &str, zone: Option<Tz>) -> Option<Time> {
     let (mut year, mut month, mut day, mut ordinal) = (0i32, 1u32, 1u32, None);
     let (mut hour, mut minute, mut second, mut nanos) = (0u32, 0u32, 0u32, 0u32);
     let mut afternoon = None;
@@ -366,6 +381,18 @@ fn parse_civil(layout: &str, text: &str) -> Option<Time> {
     };
     let civil = date.and_hms_nano_opt(hour, minute, second, nanos)?;
     match offset {
+        None if zone.is_some() => {
+            let zone = zone?;
+            // In the hour that a change of clocks skips, Go takes the offset before it.
+            let local = match zone.from_local_datetime(&civil) {
+                LocalResult::Single(local) | LocalResult::Ambiguous(local, _) => local.with_timezone(&Utc),
+                LocalResult::None => {
+                    let before = zone.offset_from_utc_datetime(&(civil - chrono::TimeDelta::days(1)));
+                    (civil - chrono::TimeDelta::seconds(i64::from(before.fix().local_minus_utc()))).and_utc()
+                }
+            };
+            Some(Time { instant: local, zone: Zone::Named(zone) })
+        }
         None | Some(0) => Some(Time::utc(civil.and_utc())),
         Some(seconds) => {
             let offset = FixedOffset::east_opt(seconds)?;

@@ -34,6 +34,7 @@ pub fn number(text: &str) -> Result<f64, String> {
         }
         // Rust takes a sign before NaN.
         [b'n' | b'N', ..] if digits.len() < text.len() => return Err(invalid()),
+        _ if digits.contains('_') => without_underscores(text).and_then(|t| t.parse().ok()).ok_or_else(invalid)?,
         _ => text.parse::<f64>().map_err(|_| invalid())?,
     };
     let written_infinite = matches!(digits.as_bytes().first(), Some(b'i' | b'I'));
@@ -41,6 +42,15 @@ pub fn number(text: &str) -> Result<f64, String> {
         return Err(format!("strconv.ParseFloat: parsing {}: value out of range", go_quote(text)));
     }
     Ok(value)
+}
+
+/// The text without underscores, if each stands between digits.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let between = |at: usize| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1));
+    let fine = text.match_indices('_').all(|(at, _)| between(at));
+    fine.then(|| text.replace('_', ""))
 }
 
 /// What follows `0x` in a hexadecimal float: `1.8p3`; the exponent is required, `_` may separate digits.

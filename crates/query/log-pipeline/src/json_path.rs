@@ -9,88 +9,108 @@ pub(crate) enum Step {
     Index(usize),
 }
 
+/// A piece of a path's text.
+#[derive(Debug)]
+enum Token {
+    Open,
+    Close,
+    Dot,
+    Name(String),
+    Text(String),
+    Index(usize),
+    /// Also where a character is none of the others: the reason.
+    End(Option<String>),
+}
+
+impl Token {
+    fn name(&self) -> &'static str {
+        match self {
+            Token::Open => "LSB",
+            Token::Close => "RSB",
+            Token::Dot => "DOT",
+            Token::Name(_) => "FIELD",
+            Token::Text(_) => "STRING",
+            Token::Index(_) => "INDEX",
+            Token::End(_) => "$end",
+        }
+    }
+}
+
+const SPACE: [char; 3] = [' ', '\t', '\n'];
+
+/// The first token, and what follows it.
+fn token(text: &str) -> (Token, &str) {
+    let text = text.trim_start_matches(SPACE);
+    let Some(first) = text.chars().next() else { return (Token::End(None), "") };
+    let rest = text.get(first.len_utf8()..).unwrap_or("");
+    let until = |end: fn(char) -> bool| text.split_at(text.find(end).unwrap_or(text.len()));
+    match first {
+        '[' => (Token::Open, rest),
+        ']' => (Token::Close, rest),
+        '.' => (Token::Dot, rest),
+        'a'..='z' | 'A'..='Z' | '_' => {
+            let (name, rest) = until(|c| !(c.is_ascii_alphanumeric() || c == '_'));
+            (Token::Name(name.to_owned()), rest)
+        }
+        '"' => {
+            let (text, rest) = rest.split_at(rest.find(['"', ']']).unwrap_or(rest.len()));
+            (Token::Text(text.to_owned()), rest.get(1..).unwrap_or(""))
+        }
+        '0'..='9' => {
+            let (digits, rest) = until(|c| !c.is_ascii_digit());
+            let ends = rest.starts_with(']') || rest.starts_with(SPACE);
+            match digits.parse() {
+                Ok(index) if ends => (Token::Index(index), rest),
+                _ => (Token::End(Some("cannot use float as array index".to_owned())), ""),
+            }
+        }
+        c => (Token::End(Some(format!("unexpected char {c}"))), ""),
+    }
+}
+
 /// Reads a path.
 ///
 /// # Errors
 /// The peer's text.
 pub(crate) fn parse(path: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
-    let mut rest = path.trim_start_matches(SPACE);
+    let mut rest = path;
+    let mut next = || {
+        let (token, after) = token(rest);
+        rest = after;
+        token
+    };
     loop {
-        let Some(c) = rest.chars().next() else { break };
-        match c {
-            '[' => {
-                let (step, after) = bracket(rest.get(1..).unwrap_or("").trim_start_matches(SPACE))?;
-                steps.push(step);
-                rest = after;
+        match next() {
+            Token::Open => {
+                steps.push(match next() {
+                    Token::Text(key) => Step::Key(key),
+                    Token::Index(index) => Step::Index(index),
+                    other => return Err(unexpected(&other, Some("STRING or INDEX"))),
+                });
+                match next() {
+                    Token::Close => {}
+                    other => return Err(unexpected(&other, Some("RSB"))),
+                }
             }
-            '.' if !steps.is_empty() => {
-                let name = rest.get(1..).unwrap_or("").trim_start_matches(SPACE);
-                rest = field(name, &mut steps)?;
-            }
-            _ if steps.is_empty() => rest = field(rest, &mut steps)?,
-            _ => return Err(unexpected(rest, "$end, DOT or LSB")),
+            Token::Dot if !steps.is_empty() => match next() {
+                Token::Name(name) => steps.push(Step::Key(name)),
+                other => return Err(unexpected(&other, Some("FIELD"))),
+            },
+            Token::Name(name) if steps.is_empty() => steps.push(Step::Key(name)),
+            Token::End(None) if !steps.is_empty() => return Ok(steps),
+            Token::End(Some(reason)) if !steps.is_empty() => return Err(reason),
+            other => return Err(unexpected(&other, steps.is_empty().then_some("LSB or FIELD"))),
         }
-        rest = rest.trim_start_matches(SPACE);
-    }
-    if steps.is_empty() {
-        return Err("syntax error: unexpected $end, expecting LSB or FIELD".to_owned());
-    }
-    Ok(steps)
-}
-
-const SPACE: [char; 3] = [' ', '\t', '\n'];
-
-fn field<'a>(text: &'a str, steps: &mut Vec<Step>) -> Result<&'a str, String> {
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
-    let (name, rest) = text.split_at(end);
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(unexpected(text, "FIELD"));
-    }
-    steps.push(Step::Key(name.to_owned()));
-    Ok(rest)
-}
-
-/// What stands in brackets, and what follows them.
-fn bracket(text: &str) -> Result<(Step, &str), String> {
-    let (step, rest) = if let Some(quoted) = text.strip_prefix('"') {
-        let end = quoted.find(['"', ']']).unwrap_or(quoted.len());
-        let (key, rest) = quoted.split_at(end);
-        (Step::Key(key.to_owned()), rest.get(1..).unwrap_or(""))
-    } else {
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (digits, rest) = text.split_at(end);
-        match rest.chars().next() {
-            _ if digits.is_empty() => return Err(unexpected(text, "STRING or INDEX")),
-            Some('.') => return Err("cannot use float as array index".to_owned()),
-            Some(c) if c != ']' && !SPACE.contains(&c) => return Err(format!("non-integer value: {c}")),
-            _ => {}
-        }
-        let index = digits.parse().map_err(|_| {
-            let quoted = novaobs_model::labels::go_quote(digits);
-            format!("strconv.Atoi: parsing {quoted}: value out of range")
-        })?;
-        (Step::Index(index), rest)
-    };
-    let rest = rest.trim_start_matches(SPACE);
-    match rest.strip_prefix(']') {
-        Some(rest) => Ok((step, rest)),
-        None => Err(unexpected(rest, "RSB")),
     }
 }
 
-fn unexpected(rest: &str, expected: &str) -> String {
-    let token = match rest.chars().next() {
-        None => "$end",
-        Some('[') => "LSB",
-        Some(']') => "RSB",
-        Some('.') => "DOT",
-        Some('"') => "STRING",
-        Some(c) if c.is_ascii_digit() => "INDEX",
-        Some(c) if c.is_ascii_alphabetic() || c == '_' => "FIELD",
-        Some(c) => return format!("unexpected char {c}"),
-    };
-    format!("syntax error: unexpected {token}, expecting {expected}")
+/// Says what is there and, when that is little, what should be.
+fn unexpected(token: &Token, expected: Option<&str>) -> String {
+    match expected {
+        Some(expected) => format!("syntax error: unexpected {}, expecting {expected}", token.name()),
+        None => format!("syntax error: unexpected {}", token.name()),
+    }
 }
 
 /// What was found for the path of a number, or what was wrong there.
@@ -157,7 +177,6 @@ impl<'a> Walk<'a, '_> {
                 b'}' if level == 0 => return self.below(at),
                 b'}' => level -= 1,
                 b'[' => {
-                    let end = json::block_end(bytes, at, b'[', b']')?;
                     let on_way = way.get(..level.min(way.len())).unwrap_or(&[]);
                     if way.len() >= level && self.leads_into_array(on_way) {
                         self.array(on_way.to_vec(), at);
@@ -165,7 +184,7 @@ impl<'a> Walk<'a, '_> {
                             return Some(());
                         }
                     }
-                    at = end;
+                    at = json::block_end(bytes, at, b'[', b']')?;
                     continue;
                 }
                 _ => {}

@@ -100,7 +100,7 @@ impl Pipeline {
     ) -> Result<Pipeline, CompileError> {
         let mut compiler = Compiler::default();
         for stage in stages {
-            compiler.add(stage).map_err(CompileError)?;
+            compiler.add(stage).map_err(|error| in_stage(stage, &error))?;
         }
         let unwrap = unwrap.map(|unwrap| compiler.unwrap(unwrap)).transpose().map_err(CompileError)?;
         let mut reads = Vec::new();
@@ -241,6 +241,11 @@ impl Compiler {
         };
         Ok(UnwrapRun { label: unwrap.label.clone(), conversion: unwrap.conversion, filters: filters? })
     }
+}
+
+/// An error with the stage it is in.
+fn in_stage(stage: &Stage, error: &str) -> CompileError {
+    CompileError(format!("parse error : stage '{stage}' : {error}"))
 }
 
 /// Stages in the order the peer runs them: line filters go before parsers, formatters of labels and even

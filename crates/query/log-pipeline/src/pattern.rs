@@ -32,6 +32,11 @@ fn parse(source: &str) -> Result<Vec<Part>, String> {
     if !text.is_empty() {
         parts.push(Part::Text(Finder::new(&text).into_owned()));
     }
+    Ok(parts)
+}
+
+/// Refuses captures with nothing between them: where one ends is not known.
+fn check_apart(parts: &[Part]) -> Result<(), String> {
     let shown = |part: &Part| match part {
         Part::Capture(name) => Some(name.as_deref().unwrap_or("_").to_owned()),
         Part::Text(_) => None,
@@ -43,7 +48,7 @@ fn parse(source: &str) -> Result<Vec<Part>, String> {
             return Err(format!("found consecutive capture '<{a}><{b}>': invalid expression"));
         }
     }
-    Ok(parts)
+    Ok(())
 }
 
 /// A capture at the start of `text`: its name and what follows.
@@ -65,6 +70,10 @@ impl CapturePattern {
     /// The peer's text.
     pub(crate) fn new(source: &str) -> Result<Self, String> {
         let parts = parse(source)?;
+        if !parts.iter().any(|part| matches!(part, Part::Capture(Some(_)))) {
+            return Err("at least one capture is required".to_owned());
+        }
+        check_apart(&parts)?;
         let mut names: Vec<&str> = Vec::new();
         for part in &parts {
             if let Part::Capture(Some(name)) = part {
@@ -73,9 +82,6 @@ impl CapturePattern {
                 }
                 names.push(name);
             }
-        }
-        if names.is_empty() {
-            return Err("at least one capture is required".to_owned());
         }
         Ok(CapturePattern { parts })
     }
@@ -124,6 +130,7 @@ impl LinePattern {
     /// The peer's text.
     pub(crate) fn new(source: &str) -> Result<Self, String> {
         let parts = if source.is_empty() { Vec::new() } else { parse(source)? };
+        check_apart(&parts)?;
         let named = parts.iter().find_map(|part| match part {
             Part::Capture(name) => name.as_deref(),
             Part::Text(_) => None,

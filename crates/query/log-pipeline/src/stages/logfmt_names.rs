@@ -38,19 +38,28 @@ impl LogfmtNames {
 
 /// The key a path names: a plain name, or anything in quotes.
 fn key_of(path: &str) -> Result<String, String> {
-    let text = path.trim_matches([' ', '\t', '\n']);
-    if let Some(quoted) = text.strip_prefix('"') {
-        let end = quoted.find(['"', ']']).unwrap_or(quoted.len());
-        return Ok(quoted.get(..end).unwrap_or("").to_owned());
-    }
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    match text.chars().find(|c| !is_name(*c)) {
+    const SPACE: [char; 3] = [' ', '\t', '\n'];
+    let text = path.trim_start_matches(SPACE);
+    let (key, rest) = match text.strip_prefix('"') {
+        Some(quoted) => {
+            let (key, rest) = quoted.split_at(quoted.find(['"', ']']).unwrap_or(quoted.len()));
+            (key, rest.get(1..).unwrap_or(""))
+        }
+        None => {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let (key, rest) = text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len()));
+            if key.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) {
+                return Err("syntax error: unexpected $end, expecting STRING or KEY".to_owned());
+            }
+            (key, rest)
+        }
+    };
+    match rest.trim_start_matches(SPACE).chars().next() {
+        None => Ok(key.to_owned()),
+        Some(c) if c.is_ascii_alphabetic() || c == '_' => Err("syntax error: unexpected KEY".to_owned()),
+        // More texts may follow; no key is like that.
+        Some('"') => Ok(path.to_owned()),
         Some(c) => Err(format!("unexpected char {c}")),
-        None => match text.chars().next() {
-            Some(c) if c.is_ascii_digit() => Err(format!("unexpected char {c}")),
-            Some(_) => Ok(text.to_owned()),
-            None => Err("syntax error: unexpected $end, expecting STRING or KEY".to_owned()),
-        },
     }
 }
 
