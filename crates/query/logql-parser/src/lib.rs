@@ -27,6 +27,7 @@ mod names;
 mod parser;
 mod pretty;
 mod printer;
+mod raw_regex;
 mod token;
 mod visit;
 

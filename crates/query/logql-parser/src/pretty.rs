@@ -92,7 +92,7 @@ fn pretty_sample(expr: &SampleExpr, level: usize) -> String {
             let splits_right = |inner: &BinaryExpr| binary.op.goes_before(inner.op);
             let left = pretty_side(&binary.left, level + 1, splits_left);
             let right = pretty_side(&binary.right, level + 1, splits_right);
-            format!("{left}\n{margin}{}\n{right}", operator(binary, ", "))
+            format!("{left}\n{margin}{}\n{right}", operator(binary, ", ", right.trim_start()))
         }
         SampleExpr::LabelReplace { inner, dst, replacement, src, regex } => {
             let mut out = format!("{margin}label_replace(\n{}", pretty_sample(inner, level + 1));

@@ -10,7 +10,9 @@ use crate::ast::{
     LineOperand, LogExpr, LogRange, Matching, RangeAggregation, SampleExpr, Stage, Unwrap, VectorAggregation,
 };
 use crate::literal::{format_bytes, format_compact, format_duration, format_plain, format_window};
+use crate::raw_regex::is_comparisons;
 use novaobs_model::labels::go_quote;
+use novaobs_model::{MatchOp, Matcher};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -130,6 +132,11 @@ impl Display for LabelFilter {
         match self {
             LabelFilter::And(left, right) => write!(f, "( {left} , {right} )"),
             LabelFilter::Or(left, right) => write!(f, "( {left} or {right} )"),
+            LabelFilter::Text(Matcher { name, op: MatchOp::Match, value, .. })
+                if !value.contains(['`', '\r']) && !is_comparisons(value) =>
+            {
+                write!(f, "{name}=~`{value}`")
+            }
             LabelFilter::Text(matcher) => matcher.fmt(f),
             LabelFilter::Number { label, op, value } => {
                 write!(f, "{label}{}{}", op.name(), format_plain(*value))
@@ -235,12 +242,13 @@ impl Display for VectorAggregation {
 
 impl Display for BinaryExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "({} {} {})", self.left, operator(self, ","), self.right)
+        let right = self.right.to_string();
+        write!(f, "({} {} {right})", self.left, operator(self, ",", &right))
     }
 }
 
-/// The operator with its modifiers; `separator` stands between labels.
-pub(crate) fn operator(binary: &BinaryExpr, separator: &str) -> String {
+/// The operator with its modifiers; `separator` stands between labels, `right` is what follows.
+pub(crate) fn operator(binary: &BinaryExpr, separator: &str, right: &str) -> String {
     let mut text = binary.op.name().to_owned();
     if binary.return_bool {
         text.push_str(" bool");
@@ -252,8 +260,8 @@ pub(crate) fn operator(binary: &BinaryExpr, separator: &str) -> String {
         text.push_str(&format!(" {keyword} ({}) ", matching.labels.join(separator)));
         if let Some(group) = &matching.group {
             text.push_str(if group.left { "group_left" } else { "group_right" });
-            // A parenthesis of the right side would be taken for labels.
-            if !group.include.is_empty() || matches!(binary.right, SampleExpr::Binary(_)) {
+            // A parenthesis of the right side would be taken for labels, which the peer overlooks.
+            if !group.include.is_empty() || right.starts_with('(') {
                 text.push_str(&format!(" ({})", group.include.join(separator)));
             }
         }
