@@ -237,40 +237,42 @@ fn read_values(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut Wro
     })
 }
 
-/// Reads `["<ns>","<line>",{..}?]`; what comes after is ignored, what is missing is empty.
+/// Reads `["<ns>","<line>",{..}?]`; what comes after is ignored, what is missing is empty. As in the peer, an
+/// element that cannot be used leaves its place to the next, and of several problems the last is told.
 fn read_entry(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut Wrong) -> Result<(), String> {
     let (mut place, mut timestamp) = (0, NO_TIME);
+    let mut problem = None;
     reader.array(|reader| {
-        let at = place;
-        place += 1;
-        match at {
+        let outcome = match place {
             0 => match reader.skip()? {
-                Skipped::Text(raw) => match parse_integer(reader.slice(raw.range)) {
-                    Some(ns) => timestamp = ns,
-                    None => drop(wrong.get_or_insert(NOT_NUMBER)),
-                },
-                _ => drop(wrong.get_or_insert(NOT_STRING)),
+                Skipped::Text(raw) => {
+                    parse_integer(reader.slice(raw.range)).map(|ns| timestamp = ns).ok_or(NOT_NUMBER)
+                }
+                _ => Err(NOT_STRING),
             },
             1 => match reader.skip()? {
                 Skipped::Text(raw) if raw.escaped => {
                     let mut good = true;
                     stream.lines.push_with(|out| good = unescape(reader.slice(raw.range), out));
-                    if !good {
-                        wrong.get_or_insert(NOT_NUMBER);
-                    }
+                    if good { Ok(()) } else { Err(NOT_NUMBER) }
                 }
-                Skipped::Text(raw) => stream.lines.push(reader.slice(raw.range)),
-                _ => drop(wrong.get_or_insert(NOT_STRING)),
+                Skipped::Text(raw) => {
+                    stream.lines.push(reader.slice(raw.range));
+                    Ok(())
+                }
+                _ => Err(NOT_STRING),
             },
-            2 if reader.peek() == b'{' => read_metadata(reader, stream, wrong)?,
-            2 => {
-                reader.skip()?;
-                wrong.get_or_insert(NOT_OBJECT);
-            }
-            _ => drop(reader.skip()?),
+            2 if reader.peek() == b'{' => read_metadata(reader, stream)?.map_or(Ok(()), Err),
+            2 => reader.skip().map(|_| Err(NOT_OBJECT))?,
+            _ => reader.skip().map(|_| Ok(()))?,
+        };
+        match outcome {
+            Ok(()) => place += 1,
+            Err(told) => problem = Some(told),
         }
         Ok(())
     })?;
+    *wrong = wrong.or(problem);
     if place < 2 {
         stream.lines.push("");
     }
@@ -279,8 +281,9 @@ fn read_entry(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut Wron
     Ok(())
 }
 
-fn read_metadata(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut Wrong) -> Result<(), String> {
-    let mut scratch = String::new();
+/// Reads an object of strings as the row's metadata; gives what is wrong with it.
+fn read_metadata(reader: &mut Reader<'_>, stream: &mut PushStream) -> Result<Wrong, String> {
+    let (mut scratch, mut wrong) = (String::new(), None);
     reader.object(|reader, name| {
         match reader.skip()? {
             Skipped::Text(raw) => {
@@ -297,7 +300,8 @@ fn read_metadata(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut W
             _ => drop(wrong.get_or_insert(NOT_STRING)),
         }
         Ok(())
-    })
+    })?;
+    Ok(wrong)
 }
 
 /// Decimal digits, a minus in front allowed and nothing else.

@@ -145,7 +145,7 @@ impl Setup {
         let with = |metric: &&prometheus::proto::Metric| {
             metric.get_label().iter().any(|pair| (pair.name(), pair.value()) == label)
         };
-        family.get_metric().iter().filter(with).map(|metric| metric.get_counter().value()).sum()
+        family.get_metric().iter().filter(with).map(|metric| metric.get_counter().get_value()).sum()
     }
 }
 
