@@ -1,7 +1,9 @@
 //! Tree to text: the one-line form, as the peer prints it.
 //!
-//! Byte counts (`5.1kB`) and the argument of `vector` (six decimals) lose digits in it, and groupings that
-//! group by nothing go away, all as at the peer; otherwise what is printed parses to the same tree.
+//! What is printed parses to the same tree, except where the peer's form loses something: byte counts
+//! (`5.1kB`) and the argument of `vector` (six decimals) lose digits; groupings and matchings by nothing go
+//! away; infinite and undefined numbers, and names that are not ASCII, have no form that can be read; a line
+//! filter with `!=` or `!~` behind `drop a` or `keep a` reads as that label's condition.
 
 use std::fmt::{self, Display, Formatter};
 
