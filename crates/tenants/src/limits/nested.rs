@@ -133,10 +133,17 @@ pub(super) fn otlp_config(at: &Cursor<'_>) -> Option<OtlpConfig> {
 
 fn resource_attributes(at: &Cursor<'_>) -> Option<ResourceAttributes> {
     let mut map = at.mapping();
-    let attributes = ResourceAttributes {
+    let mut attributes = ResourceAttributes {
         ignore_defaults: map.or("ignore_defaults", value::boolean, false),
         attributes_config: rules(&mut map, "attributes_config"),
     };
+    // A printed configuration, read again, begins with the rule that the defaults act as.
+    let repeats = |rule: &AttributeRule| {
+        rule.action == AttributeAction::IndexLabel && rule.attributes == DEFAULT_INDEX_LABELS
+    };
+    if !attributes.ignore_defaults && attributes.attributes_config.first().is_some_and(repeats) {
+        attributes.attributes_config.remove(0);
+    }
     map.finish();
     Some(attributes)
 }

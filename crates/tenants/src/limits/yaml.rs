@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(limits.block_ingestion_until, Some(1_767_225_600_000_000_000));
         assert_eq!(limits.blocked_queries.first().unwrap().types, ["metric", "filter"]);
         assert_eq!(good(&emit(&limits.to_node())), limits);
-        assert_eq!(good(&emit(&Limits::default().to_node())).query_timeout, Duration::from_secs(60));
+        assert_eq!(good(&emit(&Limits::default().to_node())), Limits::default());
     }
 
     #[test]
