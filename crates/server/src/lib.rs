@@ -11,6 +11,7 @@ pub mod faces;
 pub mod flags;
 pub mod http;
 pub mod logging;
+pub mod loki_config;
 pub mod memory;
 pub mod options;
 pub mod pages;
