@@ -34,7 +34,9 @@ pub fn number(text: &str) -> Result<f64, String> {
         }
         // Rust takes a sign before NaN.
         [b'n' | b'N', ..] if digits.len() < text.len() => return Err(invalid()),
-        _ if digits.contains('_') => without_underscores(text).and_then(|t| t.parse().ok()).ok_or_else(invalid)?,
+        _ if digits.contains('_') => {
+            without_underscores(text).and_then(|t| t.parse().ok()).ok_or_else(invalid)?
+        }
         _ => text.parse::<f64>().map_err(|_| invalid())?,
     };
     let written_infinite = matches!(digits.as_bytes().first(), Some(b'i' | b'I'));

@@ -235,6 +235,10 @@ fn hex(bytes: &[u8], at: usize) -> Option<u32> {
 /// Appends a string as parsers give it: escapes resolved, nothing when one is broken, and spaces for what
 /// could not be decoded.
 pub(crate) fn push_string(out: &mut String, text: &str) {
+    // Neither a backslash nor the first byte of U+FFFD.
+    if memchr::memchr2(b'\\', 0xef, text.as_bytes()).is_none() {
+        return out.push_str(text);
+    }
     let mark = out.len();
     unescape(out, text);
     crate::sanitize::clean(out, mark);

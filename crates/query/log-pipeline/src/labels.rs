@@ -218,6 +218,16 @@ impl RowLabels {
         self.set_spans(name, value);
     }
 
+    /// [`set_drafted`](Self::set_drafted) for a name that [`wants`](Self::wants) said yes to.
+    pub(crate) fn add_drafted(&mut self, name: Span, value_mark: usize) {
+        let value = self.span_from(value_mark);
+        if let Some(at) = self.position(&self.metadata, name) {
+            self.metadata.remove(at);
+        }
+        self.required_found += usize::from(!self.required.is_empty());
+        self.parsed.push(Entry { name, value });
+    }
+
     /// Sets a parsed label.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let name = self.push(name);

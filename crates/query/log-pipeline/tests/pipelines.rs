@@ -124,9 +124,11 @@ fn run_case(given: &Given, case: &str) -> String {
 fn differing(given: &Given, labels: &RowLabels) -> String {
     let (stream, metadata, parsed) = labels.categories();
     let mut out = String::new();
-    for (word, found, before) in
-        [("stream", stream, &given.stream), ("metadata", metadata, &given.metadata), ("parsed", parsed, &vec![])]
-    {
+    for (word, found, before) in [
+        ("stream", stream, &given.stream),
+        ("metadata", metadata, &given.metadata),
+        ("parsed", parsed, &vec![]),
+    ] {
         let mut before: Vec<(&str, &str)> = before.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         before.sort_unstable();
         if found.iter().ne(before) {

@@ -109,7 +109,7 @@ impl Walk<'_> {
             Kind::String => json::push_string(self.labels.draft(), value.text),
             _ => self.labels.draft().push_str(value.text),
         }
-        self.labels.set_drafted(name, value_mark);
+        self.labels.add_drafted(name, value_mark);
         if self.hints.passes(name, self.labels) { Ok(()) } else { Err(End::Dropped) }
     }
 

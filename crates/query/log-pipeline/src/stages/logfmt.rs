@@ -61,7 +61,7 @@ impl StageRun for Logfmt {
                 continue;
             }
             sanitize::clean(labels.draft(), value_mark);
-            labels.set_drafted(name, value_mark);
+            labels.add_drafted(name, value_mark);
             if !row.hints.passes(name, labels) {
                 return Outcome::Drop;
             }

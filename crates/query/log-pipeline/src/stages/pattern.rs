@@ -29,7 +29,7 @@ impl StageRun for Pattern {
             }
             let value_mark = labels.mark();
             labels.draft().push_str(value);
-            labels.set_drafted(span, value_mark);
+            labels.add_drafted(span, value_mark);
             passes = hints.passes(span, labels);
             passes
         });

@@ -63,7 +63,7 @@ impl StageRun for Regexp {
             let value_mark = labels.mark();
             let value = groups.get(*number).and_then(|(start, end)| row.line.get(start..end));
             labels.draft().push_str(value.unwrap_or(""));
-            labels.set_drafted(span, value_mark);
+            labels.add_drafted(span, value_mark);
             if !row.hints.passes(span, labels) {
                 return Outcome::Drop;
             }

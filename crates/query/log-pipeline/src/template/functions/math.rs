@@ -187,15 +187,21 @@ fn int(value: Option<&Value>) -> i64 {
         Some(Value::Int(n) | Value::Duration(n)) => *n,
         Some(Value::Float(f)) => *f as i64,
         Some(Value::Bool(b)) => i64::from(*b),
-        Some(Value::String(text)) => parse_int(without_zero_decimals(text)).unwrap_or(0),
+        Some(Value::String(text)) => parse_int(without_decimals(text)).unwrap_or(0),
         _ => 0,
     }
 }
 
-/// `5.00` as `5`.
-fn without_zero_decimals(text: &str) -> &str {
+/// `5.75` as `5`.
+fn without_decimals(text: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.split_once('.') {
-        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => whole,
+        Some((whole, decimals))
+            if is_number(whole.strip_prefix(['+', '-']).unwrap_or(whole))
+                && (decimals.is_empty() || is_number(decimals)) =>
+        {
+            whole
+        }
         _ => text,
     }
 }

@@ -194,23 +194,49 @@ fn aligned(
 
 fn add_codes(all: &mut Functions) {
     set(all, "b64enc", |[text]| STANDARD.encode(text).into());
-    set(all, "b64dec", |[text]| {
-        let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-        match STANDARD.decode(&plain) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
-            // The function gives its error as a text.
-            Err(error) => format!("illegal base64 data at input byte {}", bad_byte(&plain, &error)).into(),
-        }
+    set(all, "b64dec", |[text]| match base64_decoded(text.as_bytes()) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+        // The function gives its error as a text.
+        Err(at) => format!("illegal base64 data at input byte {at}").into(),
     });
     set(all, "urlencode", |[text]| escape::query(text).into());
     all.set("urldecode", Function::of_string(url_decoded));
 }
 
-/// Where Go sees the error: at the wrong byte, or in the last group of four when it is too short.
-fn bad_byte(text: &str, error: &base64::DecodeError) -> usize {
-    match error {
-        base64::DecodeError::InvalidByte(at, _) => *at,
-        _ => text.len() / 4 * 4,
+/// Decodes padded base64, line breaks anywhere; an error is the byte Go says it is at.
+fn base64_decoded(text: &[u8]) -> Result<Vec<u8>, usize> {
+    let mut bytes = text.iter().copied().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    loop {
+        let (mut group, mut count, mut start) = (0u32, 0, text.len());
+        while count < 4 {
+            let Some((at, byte)) = bytes.next() else {
+                return if count == 0 { Ok(out) } else { Err(start) };
+            };
+            start = start.min(at);
+            let digit = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                b'=' if count >= 2 => {
+                    let closed = count == 3 || bytes.next().ok_or(text.len())?.1 == b'=';
+                    if !closed {
+                        return Err(at);
+                    }
+                    let [_, first, second, _] = (group << (6 * (4 - count))).to_be_bytes();
+                    out.push(first);
+                    out.extend((count == 3).then_some(second));
+                    return bytes.next().map_or(Ok(out), |(at, _)| Err(at));
+                }
+                _ => return Err(at),
+            };
+            group = group << 6 | u32::from(digit);
+            count += 1;
+        }
+        let [_, three @ ..] = group.to_be_bytes();
+        out.extend(three);
     }
 }
 
