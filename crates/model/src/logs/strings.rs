@@ -13,6 +13,13 @@ impl Strings {
         Strings { text: String::with_capacity(bytes), ends: Vec::with_capacity(rows) }
     }
 
+    /// The strings that `text` is cut into; string `i` ends at `ends[i]`. `None` when the ends do not ascend
+    /// to the end of the text, or one is inside a character.
+    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+        let cut = ends.is_sorted() && ends.iter().all(|end| text.is_char_boundary(*end as usize));
+        (cut && ends.last().copied().unwrap_or(0) as usize == text.len()).then_some(Strings { text, ends })
+    }
+
     /// Adds a string at the end.
     pub fn push(&mut self, text: &str) {
         self.text.push_str(text);
@@ -145,6 +152,11 @@ impl PairLists {
     /// All rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = impl ExactSizeIterator<Item = (&str, &str)> + Clone> {
         (0..self.len()).map(|row| self.get(row))
+    }
+
+    /// Bytes of all names and values.
+    pub fn text_bytes(&self) -> usize {
+        self.strings.text().len()
     }
 
     /// Forgets all rows and keeps the buffers.

@@ -12,7 +12,7 @@ use crate::push::{Format, Push};
 /// A body, as it came, and the memory it holds.
 pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
-    lease: Lease,
+    pub(crate) lease: Lease,
 }
 
 /// How many times its own size a body may take once decoded into columns: short entries cost most.
@@ -102,6 +102,7 @@ impl Push {
     }
 }
 
-fn busy(refused: novaobs_model::OverBudget) -> PushError {
+/// For now there is no memory for more.
+pub(crate) fn busy(refused: novaobs_model::OverBudget) -> PushError {
     PushError::later(429, format!("too many bytes of pushes are on their way: {refused}"))
 }

@@ -10,6 +10,9 @@ use novaobs_tenants::Limits;
 /// Metadata that says the level.
 pub(crate) const LEVEL: &str = "detected_level";
 
+/// The deepest look into JSON: each level reads what is in it once more.
+const MAX_DEPTH: usize = 16;
+
 /// Words that give a level away, the first in a line counts; of two in one place the first listed.
 const WORDS: [(&[u8], &str); 9] = [
     (b"trace", "trace"),
@@ -40,7 +43,11 @@ impl<'a> LevelDetector<'a> {
         } else {
             Cow::Borrowed(&*limits.log_level_fields)
         };
-        Some(LevelDetector { fields, max_depth: limits.log_level_from_json_max_depth })
+        let max_depth = match limits.log_level_from_json_max_depth {
+            0 => MAX_DEPTH,
+            depth => depth.min(MAX_DEPTH),
+        };
+        Some(LevelDetector { fields, max_depth })
     }
 
     /// The level that named values give: the first field that is there counts.
@@ -64,7 +71,7 @@ impl<'a> LevelDetector<'a> {
     /// The value of the first field, in the order of the line, with one of the names, looking into objects
     /// down to the depth allowed. An error ends the look: what is malformed says nothing.
     fn json_field<'l>(&self, object: &'l [u8], depth: usize) -> Result<Option<&'l [u8]>, Malformed> {
-        if self.max_depth > 0 && depth >= self.max_depth {
+        if depth >= self.max_depth {
             return Ok(None);
         }
         let mut scan = JsonScan { rest: object };
@@ -163,27 +170,27 @@ fn looks_like_json(line: &str) -> bool {
     line.trim_start().starts_with('{') && line.trim_end().ends_with('}')
 }
 
-/// One pass over the line: only the few letters that words begin with are looked at closer.
+/// One pass over the line: what stands behind a byte that words may begin behind is looked at closer.
 fn level_of_words(line: &[u8]) -> &'static str {
+    let mut at_start = true;
     for (at, byte) in line.iter().enumerate() {
-        if !matches!(byte | 0x20, b't' | b'd' | b'f' | b'c' | b'e' | b'w' | b'i')
-            || !byte.is_ascii_alphabetic()
+        if std::mem::replace(&mut at_start, opens(*byte))
+            && matches!(byte | 0x20, b't' | b'd' | b'f' | b'c' | b'e' | b'w' | b'i')
+            && let Some(level) = line.get(at..).and_then(level_at)
         {
-            continue;
-        }
-        if at.checked_sub(1).and_then(|before| line.get(before)).is_some_and(|before| !opens(*before)) {
-            continue;
-        }
-        let rest = line.get(at..).unwrap_or(&[]);
-        let found = WORDS.iter().find(|(word, _)| {
-            rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-                && rest.get(word.len()).is_none_or(|after| closes(*after))
-        });
-        if let Some((_, level)) = found {
             return level;
         }
     }
     "unknown"
+}
+
+/// The level whose word the text begins with.
+fn level_at(text: &[u8]) -> Option<&'static str> {
+    let (_, level) = WORDS.iter().find(|(word, _)| {
+        text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && text.get(word.len()).is_none_or(|after| closes(*after))
+    })?;
+    Some(level)
 }
 
 /// Whether a word may begin behind this byte. No colon: `misc:error` is no error.

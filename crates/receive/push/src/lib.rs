@@ -18,7 +18,7 @@
 //!         Ok(())
 //!     }
 //! }
-//! # fn show(limits: Arc<Limits>) -> Result<(), Box<dyn std::error::Error>> {
+//! let limits = Arc::new(Limits::default());
 //! let push = Push::new(
 //!     Arc::new(Nowhere),
 //!     Arc::new(move |_: &Tenant| limits.clone()),
@@ -30,8 +30,7 @@
 //! let streams = novaobs_wire::loki_push::decode_json(body, 1 << 20)?;
 //! let outcome = push.push(&Tenant::new("fake"), streams, Format::Loki, 1_700_000_000_000_000_000);
 //! assert_eq!(outcome.accepted, 1);
-//! # Ok(())
-//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod body;

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
+use novaobs_model::Lease;
 use novaobs_tenants::Limits;
 use novaobs_tenants::limits::{AttributeAction, AttributeRule, DEFAULT_INDEX_LABELS};
 use novaobs_wire::loki_push::PushStream;
 use novaobs_wire::otlp_logs::{AnyValue, Attributes, DecodeError, Record, Scope, Visitor};
 
+use crate::body::busy;
 use crate::error::PushError;
 use crate::metadata::{NameError, plain_name};
 use crate::text::label_text;
@@ -43,13 +45,51 @@ pub(crate) struct OtlpMapper<'l> {
     place: Option<usize>,
     scope_metadata: Pairs,
     scratch: String,
+    memory: Memory<'l>,
 }
 
-/// Decodes an `ExportLogsServiceRequest` into streams.
+/// What the streams take. A resource's attributes are written out for each of its records, so a short
+/// message can mean much: memory is taken as streams grow.
+struct Memory<'l> {
+    lease: &'l mut Lease,
+    /// Bytes of columns, and those of them that are paid for.
+    used: u64,
+    paid: u64,
+}
+
+/// Memory is taken in steps of this size.
+const STEP: u64 = 4 << 20;
+/// The most that streams of one request may take: a column of text holds 4 GiB.
+const MOST: u64 = u32::MAX as u64;
+
+impl Memory<'_> {
+    fn add(&mut self, bytes: usize) -> Result<(), PushError> {
+        self.used += bytes as u64;
+        if self.used > MOST {
+            return Err(PushError::new(
+                413,
+                "request body too large: its records take over 4 GiB; send fewer",
+            ));
+        }
+        if self.used > self.paid {
+            let step = STEP.max(self.used - self.paid);
+            self.lease.grow(step).map_err(busy)?;
+            self.paid += step;
+        }
+        Ok(())
+    }
+}
+
+/// Decodes an `ExportLogsServiceRequest` into streams, whose memory is added to `lease`.
 ///
 /// # Errors
-/// 400 when it is none, or when nothing is left of an attribute's name.
-pub(crate) fn map_request(message: &[u8], limits: &Limits, now: i64) -> Result<Vec<PushStream>, PushError> {
+/// 400 when it is none, or when nothing is left of an attribute's name; 429 when there is no memory.
+pub(crate) fn map_request(
+    message: &[u8],
+    limits: &Limits,
+    now: i64,
+    lease: &mut Lease,
+) -> Result<Vec<PushStream>, PushError> {
     let mut mapper = OtlpMapper {
         limits,
         now,
@@ -60,6 +100,7 @@ pub(crate) fn map_request(message: &[u8], limits: &Limits, now: i64) -> Result<V
         place: None,
         scope_metadata: Vec::new(),
         scratch: String::new(),
+        memory: Memory { lease, used: 0, paid: 0 },
     };
     novaobs_wire::otlp_logs::decode(message, &mut mapper)?;
     let mut streams = mapper.streams;
@@ -188,6 +229,7 @@ impl Visitor for OtlpMapper<'_> {
         let place = self.place_of(labels);
         let Some(stream) = self.streams.get_mut(place) else { return Ok(()) };
 
+        let before = stream.metadata.text_bytes() + stream.lines.text().len();
         let scratch = &mut self.scratch;
         let metadata = &mut stream.metadata;
         let named_event = !record.event_name.is_empty();
@@ -243,7 +285,10 @@ impl Visitor for OtlpMapper<'_> {
         stream.timestamps.push(at.map_or(self.now, |at| i64::try_from(at).unwrap_or(i64::MAX)));
         let mut body = Ok(());
         stream.lines.push_with(|out| body = record.body.write_text(out));
-        Ok(body?)
+        body?;
+        // Offsets of the text count too.
+        let text = stream.metadata.text_bytes() + stream.lines.text().len() - before;
+        self.memory.add(text + 8 * stream.metadata.get(stream.timestamps.len() - 1).len() + 16)
     }
 }
 

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use bytes::{Buf, BufMut, Bytes};
-use novaobs_model::Lease;
 use novaobs_wire::otlp_logs::{partial_success, retry_details};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Code, Request, Response, Status};
 
+use crate::body::busy;
 use crate::error::PushError;
 use crate::loki::blocking;
 use crate::otlp_http::{grpc_code, push_message, without_nothing};
@@ -50,7 +50,7 @@ impl tower_service::Service<http::Request<Body>> for LogsService {
             let mut grpc = Grpc::new(BytesCodec)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd)
-                .max_decoding_message_size(push.options.max_unpacked);
+                .max_decoding_message_size(push.options.max_body);
             Ok(grpc.unary(Export { push }, request).await)
         })
     }
@@ -84,17 +84,10 @@ async fn export(push: Arc<Push>, request: Request<Bytes>) -> Result<Outcome, Pus
     let tenant = push.tenant(&headers)?;
     let message = request.into_inner();
     blocking(move || {
-        let _lease = lease(&push, message.len())?;
-        push_message(&push, &tenant, &message).map(without_nothing)
+        let mut lease = push.memory.take(message.len() as u64).map_err(busy)?;
+        push_message(&push, &tenant, &message, &mut lease).map(without_nothing)
     })
     .await
-}
-
-/// The memory of a message and of what is decoded from it.
-fn lease(push: &Push, bytes: usize) -> Result<Lease, PushError> {
-    let busy =
-        |refused| PushError::later(429, format!("too many bytes of pushes are on their way: {refused}"));
-    push.memory.take(2 * bytes as u64).map_err(busy)
 }
 
 /// A status; one that a client may repeat says when, for only then it will.

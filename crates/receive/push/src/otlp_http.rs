@@ -8,11 +8,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::{HeaderMap, StatusCode, header};
-use novaobs_model::Tenant;
+use novaobs_model::{Lease, Tenant};
 use novaobs_wire::encoding::Encoding;
 use novaobs_wire::otlp_logs::{json_to_protobuf, partial_success, status_message};
 
-use crate::body::Received;
+use crate::body::{Received, busy};
 use crate::error::PushError;
 use crate::loki::{blocking, header_text, media_type, now};
 use crate::otlp::map_request;
@@ -184,16 +184,31 @@ fn decode_and_push(
 ) -> Result<Outcome, PushError> {
     let encodings: Vec<Encoding> = encoding.into_iter().collect();
     let (body, _) = push.unpack(tenant, Format::Otlp, &mut received, &encodings)?;
+    let body = body.into_owned();
     match kind? {
-        Kind::Protobuf => push_message(push, tenant, &body),
-        Kind::Json => push_message(push, tenant, &json_to_protobuf(&body)?),
+        Kind::Protobuf => push_message(push, tenant, &body, &mut received.lease),
+        Kind::Json => {
+            let mut tree = push.memory.take(JSON_TREE * body.len() as u64).map_err(busy)?;
+            let message = json_to_protobuf(&body)?;
+            // The message is about as long as the body; the tree is gone.
+            tree.shrink(tree.bytes().saturating_sub(message.len() as u64));
+            push_message(push, tenant, &message, &mut received.lease)
+        }
     }
 }
 
+/// How many times its length JSON may take as a tree: many small objects are the worst.
+const JSON_TREE: u64 = 24;
+
 /// Decodes and writes an `ExportLogsServiceRequest`.
-pub(crate) fn push_message(push: &Push, tenant: &Tenant, message: &[u8]) -> Result<Outcome, PushError> {
+pub(crate) fn push_message(
+    push: &Push,
+    tenant: &Tenant,
+    message: &[u8],
+    lease: &mut Lease,
+) -> Result<Outcome, PushError> {
     let limits = (push.limits)(tenant);
     let at = now();
-    let streams = map_request(message, &limits, at)?;
+    let streams = map_request(message, &limits, at, lease)?;
     Ok(push.push(tenant, streams, Format::Otlp, at))
 }
