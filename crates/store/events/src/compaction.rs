@@ -91,6 +91,13 @@ impl Store {
             }
             None => None,
         };
+        if !self.still_wanted(&deletes) {
+            // Cancelled meanwhile: the next round merges without it.
+            if entry.is_some() {
+                bucket.delete(&key)?;
+            }
+            return Ok(true);
+        }
         let mut done = false;
         let state = self.commit(partition, false, |manifest| {
             let there = |input: &Arc<Stored>| manifest.parts.iter().any(|entry| entry.id == input.entry.id);

@@ -191,8 +191,6 @@ impl Store {
     }
 
     pub(crate) fn cancel_delete(&self, tenant: &Tenant, id: &str) -> Result<(), DeleteError> {
-        // Not while entries are being taken out.
-        let _one = self.merging.lock();
         let known =
             self.deletes.read().of(tenant).find(|(request, _)| request.id == id).map(|(r, _)| r.status);
         match known {
@@ -232,6 +230,12 @@ impl Store {
             .of(tenant)
             .filter(|(request, _)| request.status == DeleteStatus::Received && request.created_at <= due);
         received.filter_map(|(_, deleted)| deleted.clone()).collect()
+    }
+
+    /// Whether none of these was cancelled.
+    pub(crate) fn still_wanted(&self, deletes: &[Arc<Deleted>]) -> bool {
+        let all = self.deletes.read();
+        deletes.iter().all(|one| all.all.contains_key(&one.id))
     }
 
     /// Takes deleted entries out of parts. The caller holds `merging`.

@@ -36,7 +36,7 @@ impl LineCheck {
     fn new(test: &LineTest) -> LineCheck {
         let any = test.any.iter().map(|one| match one {
             LineMatch::Text(text) => Some(Wanted::Text(text.as_ref().into())),
-            LineMatch::Regex(regex) => regex.unanchored().ok().map(Wanted::Regex),
+            LineMatch::Regex(regex) => regex.unanchored().cloned().map(Wanted::Regex),
         });
         LineCheck { any: any.collect(), negated: test.negated }
     }

@@ -68,7 +68,9 @@ impl Store {
     /// As [`Store::flush`] of one tenant whose rows before `until` are all in memory or parts.
     pub(crate) fn flush_until(&self, tenant: &Tenant, until: Position) -> io::Result<()> {
         let _one = self.flushing.lock();
-        if let Some(memory) = self.view.write().memories.get_mut(tenant) {
+        if let Some(memory) =
+            self.view.write().memories.get_mut(tenant).filter(|memory| memory.sealed.is_none())
+        {
             memory.seal(until);
         }
         self.write_sealed(tenant)

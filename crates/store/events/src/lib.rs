@@ -41,6 +41,8 @@ mod compaction;
 mod deletes;
 mod filter;
 mod flush;
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod listing;
 mod manifest;

@@ -21,6 +21,9 @@ pub(crate) struct Manifest {
     /// Ids of parts that failed their checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantined: Vec<String>,
+    /// An earlier manifest was damaged: files that this one does not list are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_files: bool,
 }
 
 /// One part.
@@ -84,6 +87,7 @@ mod tests {
                 applied: vec!["d".to_owned()],
             }],
             quarantined: vec!["q".to_owned()],
+            keep_files: true,
         }
     }
 

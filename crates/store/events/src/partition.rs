@@ -27,7 +27,7 @@ pub(crate) struct State {
     pub loaded: Instant,
     /// When something last came to it, as far as this process knows.
     pub grown: Instant,
-    /// The newest manifest was damaged: nothing is deleted that it may list.
+    /// A manifest was damaged: no file is deleted that it may have listed.
     pub damaged: bool,
     /// A commit may or may not have succeeded: read again before the next.
     pub uncertain: AtomicBool,
@@ -61,6 +61,8 @@ pub(crate) struct Stored {
     pub bucket: Arc<dyn Bucket>,
     /// It failed its checks; nobody reads it any more.
     pub bad: AtomicBool,
+    /// No manifest lists it any more: it is not kept open for later.
+    gone: AtomicBool,
     opened: Mutex<Opened>,
 }
 
@@ -93,6 +95,9 @@ impl OpenParts {
         }
         let key = stored.key();
         let part = Part::open(&key, stored.bucket.open(&key, stored.entry.info.file_bytes))?;
+        if stored.gone.load(Ordering::Relaxed) {
+            return Ok(part);
+        }
         opened.0 = Some(part.clone());
         drop(opened);
         let mut all = self.0.lock();
@@ -107,6 +112,7 @@ impl OpenParts {
 
     /// Closes parts that are no longer wanted, so that nothing holds them.
     pub(crate) fn close(&self, stored: &[Arc<Stored>]) {
+        stored.iter().for_each(|gone| gone.gone.store(true, Ordering::Relaxed));
         self.0.lock().retain(|open| !stored.iter().any(|gone| Arc::ptr_eq(open, gone)));
         for gone in stored {
             gone.opened.lock().0 = None;
@@ -155,6 +161,7 @@ impl Store {
             let Change::Commit(mut next) = change(&state.manifest) else { return Ok(state) };
             next.writer.clone_from(&self.writer_id);
             next.nonce = random();
+            next.keep_files = state.damaged;
             let key = partition.manifest(state.number + 1);
             match self.bucket.put_if_absent(&key, &next.encode()) {
                 Ok(true) => {
@@ -223,7 +230,7 @@ impl Store {
             };
             if let Some(manifest) = Manifest::decode(&bytes) {
                 let mut state = self.state(partition, newest, manifest, &known, Instant::now());
-                state.damaged = damaged;
+                state.damaged |= damaged;
                 return Ok(state);
             }
             damaged = true;
@@ -253,6 +260,7 @@ impl Store {
                     entry: entry.clone(),
                     bucket: cold.unwrap_or(&self.bucket).clone(),
                     bad: AtomicBool::new(false),
+                    gone: AtomicBool::new(false),
                     opened: Mutex::default(),
                 })
             })
@@ -261,11 +269,11 @@ impl Store {
         State {
             partition: partition.clone(),
             number,
+            damaged: manifest.keep_files,
             manifest,
             parts,
             loaded: Instant::now(),
             grown,
-            damaged: before.damaged,
             uncertain: AtomicBool::new(false),
         }
     }
@@ -292,6 +300,9 @@ impl Store {
             .cloned()
             .collect();
         self.open_parts.close(&gone);
+        if state.damaged {
+            return state;
+        }
         for part in gone {
             // Quarantined files are kept for inspection; a file that only moved keeps its other copy.
             if !state.manifest.quarantined.contains(&part.entry.id)

@@ -205,21 +205,11 @@ impl Store {
         for number in segments {
             let path = names::segment(&self.log_folder, *number);
             let bytes = fs::read(&path)?;
-            let mut outcome = Ok(());
             let damaged = wal::replay(&bytes, |offset, payload| {
-                match self.replay_record(Position(*number, offset), payload) {
-                    Ok(Some(restored)) => {
-                        rows += restored;
-                        true
-                    }
-                    Ok(None) => false,
-                    Err(error) => {
-                        outcome = Err(error);
-                        false
-                    }
-                }
+                let restored = self.replay_record(Position(*number, offset), payload);
+                rows += restored.unwrap_or(0);
+                restored.is_some()
             });
-            outcome?;
             if damaged > 0 {
                 self.metrics.wal_corruptions.inc();
                 tracing::warn!(segment = %path.display(), damaged, "the log was cut at its last good record");
@@ -233,8 +223,8 @@ impl Store {
     }
 
     /// Brings one call's rows into memory; how many, or `None` when the record makes no sense.
-    fn replay_record(&self, at: Position, payload: &[u8]) -> io::Result<Option<usize>> {
-        let Some(record) = record::decode(payload) else { return Ok(None) };
+    fn replay_record(&self, at: Position, payload: &[u8]) -> Option<usize> {
+        let record = record::decode(payload)?;
         let mut chunks = split(&record.streams, &record.dropped);
         {
             let view = self.view.read();
@@ -260,9 +250,16 @@ impl Store {
         drop(view);
         if full {
             // The rows of this record are in, those of later ones are not: the next position is right.
-            self.flush_until(&record.tenant, Position(at.0, at.1 + 1))?;
+            let flushed = self.flush_until(&record.tenant, Position(at.0, at.1 + 1));
+            if let Err(error) = flushed {
+                // A full disk must not keep the store from answering.
+                tracing::warn!(
+                    tenant = record.tenant.as_str(),
+                    "cannot write entries of the log to a part yet: {error}"
+                );
+            }
         }
-        Ok(Some(rows))
+        Some(rows)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
