@@ -69,6 +69,8 @@ impl<'b> View<'b> {
                 match (*state, outcome) {
                     (State::Gone, _) | (_, Outcome::Keep) => {}
                     (_, Outcome::Drop) => *state = State::Gone,
+                    // An earlier error says more.
+                    (State::UnwrapFailed, Outcome::Fail) => {}
                     (_, Outcome::Fail) => *state = State::FilterFailed,
                 }
             }
@@ -134,14 +136,6 @@ impl<'b> View<'b> {
             }
             row += run.rows;
         }
-        if !leaf.is_text() {
-            // Tests of numbers let rows pass that failed before.
-            for (out, state) in out.iter_mut().zip(states) {
-                if matches!(state, State::FilterFailed | State::UnwrapFailed) {
-                    *out = Outcome::Keep;
-                }
-            }
-        }
         Some(out)
     }
 
@@ -191,7 +185,8 @@ impl Unwrapped {
         Some(())
     }
 
-    /// Converts a column. `None` when a row has an empty text: only the row path can tell what that is.
+    /// Converts a column; an empty text is as good as none. `None` when a code has no value in the
+    /// dictionary.
     fn take(
         &mut self,
         column: &TextColumn,
@@ -208,7 +203,7 @@ impl Unwrapped {
                     }
                     let text = values.get(*code as usize);
                     if text.is_empty() {
-                        return None;
+                        continue;
                     }
                     let value = *known.get_mut(*code as usize)?.get_or_insert_with(|| convert(text));
                     self.put(row, value, states)?;
@@ -237,8 +232,7 @@ impl Unwrapped {
                         continue;
                     }
                     match other.get(row, &mut scratch) {
-                        None => {}
-                        Some("") => return None,
+                        None | Some("") => {}
                         Some(text) => {
                             let value = convert(text);
                             self.put(row, value, states)?;
@@ -256,14 +250,13 @@ fn after(states: &[State], left: &[Outcome], gone: Outcome) -> Vec<State> {
     let next = |(state, outcome): (&State, &Outcome)| match (*state, *outcome) {
         (State::Gone, _) => State::Gone,
         (_, outcome) if outcome == gone => State::Gone,
-        (_, Outcome::Fail) => State::FilterFailed,
+        (State::Fine, Outcome::Fail) => State::FilterFailed,
         (state, _) => state,
     };
     states.iter().zip(left).map(next).collect()
 }
 
-/// Writes the outcome of each row that has a value. `None` when a row has an empty one that is not tested as
-/// text: whether that is a label at all is the row path's to say.
+/// Writes the outcome of each row that has a value. `None` when a code has no value in the dictionary.
 fn test_column(leaf: &Leaf, column: &TextColumn, states: &[State], out: &mut [Outcome]) -> Option<()> {
     match column {
         TextColumn::Dictionary { codes, values } => {
@@ -275,7 +268,7 @@ fn test_column(leaf: &Leaf, column: &TextColumn, states: &[State], out: &mut [Ou
                 let known = known.get_mut(*code as usize)?;
                 *out = match *known {
                     Some(outcome) => outcome,
-                    None => *known.insert(outcome(leaf, values.get(*code as usize))?),
+                    None => *known.insert(leaf.outcome(Some(values.get(*code as usize)))),
                 };
             }
         }
@@ -291,7 +284,7 @@ fn test_column(leaf: &Leaf, column: &TextColumn, states: &[State], out: &mut [Ou
                     None => {
                         scratch.clear();
                         novaobs_model::logs::batch::write_decimal(&mut scratch, *mantissa, *scale);
-                        outcome(leaf, &scratch)?
+                        leaf.outcome(Some(&scratch))
                     }
                 };
             }
@@ -301,15 +294,11 @@ fn test_column(leaf: &Leaf, column: &TextColumn, states: &[State], out: &mut [Ou
                 if present.get(row) == Some(&false) || states.get(row) == Some(&State::Gone) {
                     continue;
                 }
-                *out = outcome(leaf, values.get(row))?;
+                *out = leaf.outcome(Some(values.get(row)));
             }
         }
     }
     Some(())
-}
-
-fn outcome(leaf: &Leaf, text: &str) -> Option<Outcome> {
-    (!text.is_empty() || leaf.is_text()).then(|| leaf.outcome(Some(text)))
 }
 
 /// Whether any row has a value.

@@ -1,6 +1,6 @@
 //! Range aggregations over columns: filters and grouping by dictionary code, not by row.
 
-use novaobs_log_pipeline::Pipeline;
+use novaobs_log_pipeline::{Pipeline, convert};
 use novaobs_logql_parser::{Conversion, Unwrap};
 use novaobs_model::logs::{FieldSource, LogBatch, StreamRun, Structure, TextColumn};
 use novaobs_model::{Labels, Lease};
@@ -314,9 +314,9 @@ impl Worker for ColumnWorker<'_> {
         view.run(&self.plan.tests, &mut states).ok_or(Trouble::NeedsRows)?;
         let values = match (&self.plan.unwrap, &self.job.range.unwrap, self.job.taken) {
             (Some((name, after)), Some(unwrap), _) => {
-                let convert = converter(unwrap);
+                let to_number = converter(unwrap);
                 let plain = unwrap.conversion == Conversion::Number;
-                let values = view.unwrap(*name, &*convert, plain, &mut states).ok_or(Trouble::NeedsRows)?;
+                let values = view.unwrap(*name, &to_number, plain, &mut states).ok_or(Trouble::NeedsRows)?;
                 view.run(after, &mut states).ok_or(Trouble::NeedsRows)?;
                 Some(values)
             }
@@ -380,17 +380,10 @@ fn number_texts(column: &TextColumn, states: &[State], texts: &mut Interner, num
 }
 
 /// Turns text into the number an unwrap makes of it: plain numbers at once, the rest as the pipeline does.
-fn converter(unwrap: &Unwrap) -> Box<dyn Fn(&str) -> Option<f64> + '_> {
-    let only = Unwrap { filters: Vec::new(), ..unwrap.clone() };
-    let pipeline = Pipeline::compile(&[], Some(&only));
+fn converter(unwrap: &Unwrap) -> impl Fn(&str) -> Option<f64> + '_ {
     let plain = unwrap.conversion == Conversion::Number;
-    Box::new(move |text| {
-        if plain && let Some(number) = plain_number(text) {
-            return Some(number);
-        }
-        let pipeline = pipeline.as_ref().ok()?;
-        let mut stream = pipeline.stream(&Labels::empty());
-        let row = stream.run(0, "", std::iter::once((unwrap.label.as_str(), text)))?;
-        row.value.filter(|_| row.labels.get("__error__").is_none())
-    })
+    move |text| match plain_number(text).filter(|_| plain) {
+        Some(number) => Some(number),
+        None => convert::unwrapped(unwrap.conversion, text).ok(),
+    }
 }

@@ -148,6 +148,10 @@ impl ColumnPlan {
                 fields.push(Field { source, name: name.name.clone() });
             }
         }
+        if let (true, Some(source)) = (fields.is_empty(), self.parser) {
+            // Stores say how they read lines only where a field of lines is asked for.
+            fields.push(Field { source, name: "__error__".into() });
+        }
         self.columns.fields = fields;
     }
 }

@@ -75,6 +75,8 @@ impl<'q> Job<'q> {
         let range = &aggregation.range;
         let unwrapped = range.unwrap.as_ref().map(|unwrap| unwrap.label.clone());
         let keys = match grouping {
+            // Whose rows there are does not matter, only whether.
+            _ if aggregation.op == RangeOp::AbsentOverTime => Keys::By(Vec::new()),
             Some(grouping) if !grouping.without => {
                 let mut names = grouping.labels.clone();
                 names.sort_unstable();
@@ -149,9 +151,9 @@ impl<'q> Job<'q> {
 pub(crate) fn compile(
     stages: &[Stage],
     unwrap: Option<&novaobs_logql_parser::Unwrap>,
-    _grouping: Option<&Grouping>,
+    grouping: Option<&Grouping>,
 ) -> Result<Pipeline, QueryError> {
-    Pipeline::compile(stages, unwrap).map_err(|error| QueryError::Bad(error.0))
+    Pipeline::compile_for(stages, unwrap, grouping).map_err(|error| QueryError::Bad(error.0))
 }
 
 /// What a worker gives back.

@@ -1,8 +1,7 @@
 //! A filter of one label, asked about a value instead of a row.
 
-use novaobs_log_pipeline::Pipeline;
-use novaobs_logql_parser::{CompareOp, LabelFilter, Stage};
-use novaobs_model::{Labels, Matcher};
+use novaobs_log_pipeline::{TextTest, convert};
+use novaobs_logql_parser::{CompareOp, LabelFilter};
 
 /// What a filter does with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,87 +15,62 @@ pub(crate) enum Outcome {
 }
 
 /// A filter of one label.
+#[derive(Debug)]
 pub(crate) enum Leaf {
     /// Of its text.
-    Text(Matcher),
-    /// Of a number: plain ones are compared here, the rest as [`Leaf::Other`].
-    Number {
-        /// How.
-        op: CompareOp,
-        /// With what.
-        value: f64,
-        /// For what is not a plain number.
-        other: RowLeaf,
-    },
-    /// By the pipeline, on a row that has nothing but this label: what the row path would say.
-    Other(RowLeaf),
-}
-
-/// A filter as a pipeline of its own.
-pub(crate) struct RowLeaf {
-    pipeline: Pipeline,
-    label: String,
+    Text(TextTest),
+    /// Of a number.
+    Number(CompareOp, f64),
+    /// Of a duration in nanoseconds.
+    Duration(CompareOp, i64),
+    /// Of a size.
+    Bytes(CompareOp, u64),
 }
 
 impl Leaf {
-    /// `None` for filters of several labels, and those that do not compile.
+    /// `None` for filters of several labels, those that do not compile, and those of addresses, which look
+    /// at more than the value.
     pub(crate) fn new(filter: &LabelFilter) -> Option<Leaf> {
-        let other = |label: &str| {
-            let pipeline = Pipeline::compile(&[Stage::Label(filter.clone())], None).ok()?;
-            Some(RowLeaf { pipeline, label: label.to_owned() })
-        };
-        match filter {
-            LabelFilter::And(..) | LabelFilter::Or(..) => None,
-            LabelFilter::Text(matcher) => Some(Leaf::Text(matcher.clone())),
-            LabelFilter::Number { label, op, value } => {
-                Some(Leaf::Number { op: *op, value: *value, other: other(label)? })
-            }
-            LabelFilter::Duration { label, .. }
-            | LabelFilter::Bytes { label, .. }
-            | LabelFilter::Ip { label, .. } => Some(Leaf::Other(other(label)?)),
-        }
-    }
-
-    /// Whether it tests text, and so cannot fail.
-    pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Leaf::Text(_))
+        Some(match filter {
+            LabelFilter::Text(matcher) => Leaf::Text(TextTest::new(matcher).ok()?),
+            LabelFilter::Number { op, value, .. } => Leaf::Number(*op, *value),
+            LabelFilter::Duration { op, nanos, .. } => Leaf::Duration(*op, *nanos),
+            LabelFilter::Bytes { op, bytes, .. } => Leaf::Bytes(*op, *bytes),
+            LabelFilter::Ip { .. } | LabelFilter::And(..) | LabelFilter::Or(..) => return None,
+        })
     }
 
     /// What it does with a row whose label has this value, or that has no such label.
     pub(crate) fn outcome(&self, value: Option<&str>) -> Outcome {
-        match self {
-            Leaf::Text(matcher) if matcher.matches(value.unwrap_or("")) => Outcome::Keep,
-            Leaf::Text(_) => Outcome::Drop,
-            Leaf::Number { op, value: bound, other } => match value.and_then(plain_number) {
+        match (self, value) {
+            (Leaf::Text(test), value) if test.passes(value.unwrap_or("")) => Outcome::Keep,
+            (Leaf::Text(_), _) | (_, None) => Outcome::Drop,
+            (Leaf::Number(op, bound), Some(text)) => match plain_number(text) {
                 Some(number) => compare(*op, number, *bound),
-                None => other.outcome(value),
+                None => converted(convert::number(text), *op, *bound),
             },
-            Leaf::Other(other) => other.outcome(value),
+            (Leaf::Duration(op, bound), Some(text)) => converted(convert::duration(text), *op, *bound),
+            (Leaf::Bytes(op, bound), Some(text)) => converted(convert::bytes(text), *op, *bound),
         }
     }
 
     /// What it does with a row whose label is this number, when that can be said without its text.
     pub(crate) fn number_outcome(&self, number: f64) -> Option<Outcome> {
         match self {
-            Leaf::Number { op, value, .. } => Some(compare(*op, number, *value)),
-            Leaf::Text(_) | Leaf::Other(_) => None,
+            Leaf::Number(op, bound) => Some(compare(*op, number, *bound)),
+            _ => None,
         }
     }
 }
 
-impl RowLeaf {
-    fn outcome(&self, value: Option<&str>) -> Outcome {
-        let mut stream = self.pipeline.stream(&Labels::empty());
-        let metadata = value.map(|value| (self.label.as_str(), value));
-        match stream.run(0, "", metadata.into_iter()) {
-            None => Outcome::Drop,
-            Some(row) if row.labels.get("__error__").is_some() => Outcome::Fail,
-            Some(_) => Outcome::Keep,
-        }
+fn converted<T: PartialOrd>(found: Result<T, String>, op: CompareOp, bound: T) -> Outcome {
+    match found {
+        Ok(found) => compare(op, found, bound),
+        Err(_) => Outcome::Fail,
     }
 }
 
-fn compare(op: CompareOp, number: f64, bound: f64) -> Outcome {
+fn compare<T: PartialOrd>(op: CompareOp, number: T, bound: T) -> Outcome {
     let passes = match op {
         CompareOp::Equal => number == bound,
         CompareOp::NotEqual => number != bound,

@@ -86,7 +86,7 @@ pub struct Query {
     pub end: i64,
     /// Nanoseconds between steps; 0: instant, a vector is answered (a metric query with `step == 0` has `start == end`).
     pub step: i64,
-    /// Log queries: nanoseconds at least between two entries of a stream; 0: all.
+    /// Log queries: nanoseconds at least between two entries of the answer, whatever their streams; 0: all.
     pub interval: i64,
     /// Log queries: most entries.
     pub limit: usize,

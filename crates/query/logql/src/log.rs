@@ -117,15 +117,18 @@ pub(crate) fn run(
         compile(&log.stages, None, None)?;
         return Ok((Value::Streams(Vec::new()), Stats::default()));
     }
-    let (rows, mut stats) = match query.interval > 0 || needs_order(log) {
+    let (mut rows, mut stats) = match needs_order(log) {
         true => in_order(source, query, log, control)?,
         false => best(source, query, log, control)?,
     };
+    if query.interval > 0 {
+        thin(&mut rows, query.interval);
+    }
     stats.returned_entries = rows.len() as u64;
     Ok((Value::Streams(streams(rows)), stats))
 }
 
-/// The first rows in the order asked that are the interval apart.
+/// The first rows in the order asked.
 fn in_order(
     source: &dyn LogSource,
     query: &Query,
@@ -133,14 +136,9 @@ fn in_order(
     control: &QueryControl,
 ) -> Result<(Vec<Kept>, Stats), QueryError> {
     let mut rows = Vec::new();
-    let mut last: Option<i64> = None;
     let mut lease = lease(control)?;
     let mut refused = None;
     let stats = export::rows(source, query, log, control, &mut |row: Kept| {
-        if last.is_some_and(|last| row.time.abs_diff(last) < query.interval.unsigned_abs()) {
-            return true;
-        }
-        last = Some(row.time);
         if let Err(over) = lease.grow(row.memory()) {
             refused = Some(over);
             return false;
@@ -152,6 +150,19 @@ fn in_order(
         Some(over) => Err(QueryError::Select(over.into())),
         None => Ok((rows, stats)),
     }
+}
+
+/// Leaves out rows that follow another, of whatever stream, too soon. The peer does so among the rows the
+/// limit lets through.
+fn thin(rows: &mut Vec<Kept>, interval: i64) {
+    let mut last: Option<i64> = None;
+    rows.retain(|row| {
+        let far = last.is_none_or(|last| row.time.abs_diff(last) >= interval.unsigned_abs());
+        if far {
+            last = Some(row.time);
+        }
+        far
+    });
 }
 
 /// The newest or oldest rows, in order.

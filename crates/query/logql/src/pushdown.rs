@@ -26,7 +26,7 @@ pub(crate) struct Pushed {
 /// What can be pushed down of a pipeline.
 pub(crate) fn pushed(stages: &[Stage]) -> Pushed {
     let mut pushed = Pushed { all_lines: true, ..Pushed::default() };
-    let mut hints = Some(Hints { source: FieldSource::Metadata, failing: None });
+    let mut hints = Some(Hints { source: FieldSource::Metadata });
     let mut raw = true;
     for stage in stages {
         match stage {
@@ -62,11 +62,9 @@ fn parser(hints: &mut Option<Hints>, source: FieldSource) {
     }
 }
 
+/// Collects hints behind a parser, or before there is one.
 struct Hints {
     source: FieldSource,
-    /// The label of the first test that can fail instead of saying no. Tests of numbers let a row pass that
-    /// failed before, so what comes behind it is no reason to leave a row out.
-    failing: Option<String>,
 }
 
 impl Hints {
@@ -77,28 +75,16 @@ impl Hints {
             return;
         }
         let mut names = Vec::new();
-        leaves(filter, &mut |leaf| names.push(label_of(leaf).to_owned()));
-        let can_fail = {
-            let mut found = false;
-            leaves(filter, &mut |leaf| found |= !matches!(leaf, LabelFilter::Text(_)));
-            found
-        };
+        leaves(filter, &mut |leaf| names.push(label_of(leaf)));
         let Some(name) = names.first().filter(|name| names.iter().all(|other| other == *name)) else {
-            if can_fail && self.failing.is_none() {
-                self.failing = Some(String::new());
-            }
             return;
         };
-        let after_failure = can_fail && self.failing.as_ref().is_some_and(|failing| failing != name);
-        if can_fail && self.failing.is_none() {
-            self.failing = Some(name.clone());
-        }
-        if after_failure || name.starts_with("__") || name.ends_with("_extracted") {
+        if name.starts_with("__") || name.ends_with("_extracted") {
             return;
         }
         let Some(tree) = SingleName::build(filter) else { return };
         out.push(FieldTest {
-            field: Field { source: self.source, name: name.as_str().into() },
+            field: Field { source: self.source, name: Arc::from(*name) },
             one_of: one_of(filter),
             range: range(filter),
             accepts: Arc::new(move |value| tree.outcome(value) != Outcome::Drop),
@@ -172,13 +158,10 @@ pub(crate) fn label_of(leaf: &LabelFilter) -> &str {
 /// The only values that pass, when they can be listed.
 fn one_of(filter: &LabelFilter) -> Option<Vec<Arc<str>>> {
     match filter {
-        LabelFilter::Text(matcher) if !matcher.matches_empty() => match matcher.op {
-            MatchOp::Equal => Some(vec![matcher.value.as_str().into()]),
-            MatchOp::Match => {
-                Some(matcher.regex()?.alternatives()?.iter().map(|one| one.as_str().into()).collect())
-            }
-            MatchOp::NotEqual | MatchOp::NotMatch => None,
-        },
+        // Expressions of label filters may find what they look for anywhere in the value.
+        LabelFilter::Text(matcher) if matcher.op == MatchOp::Equal && !matcher.value.is_empty() => {
+            Some(vec![matcher.value.as_str().into()])
+        }
         LabelFilter::Or(a, b) => {
             let mut all = one_of(a)?;
             all.extend(one_of(b)?);
