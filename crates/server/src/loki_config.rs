@@ -134,7 +134,15 @@ pub enum LokiConfigError {
         /// Where and why.
         error: ExpandError,
     },
-    /// Every error of the file, or of a flag.
+    /// A flag's value is not one of its key.
+    #[error("invalid value {value:?} for flag {error}\nRun with -help to get list of available parameters")]
+    Flag {
+        /// As given.
+        value: String,
+        /// The flag, its key, and what to write.
+        error: ConfigError,
+    },
+    /// Every error of the file.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
@@ -181,7 +189,8 @@ impl LokiConfig {
         let mut reader = Reader::new();
         let mut warnings = document.read(unknown, |at| reader.read(at))?.warnings;
         for setting in &sources.settings {
-            warnings.extend(reader.read_setting(setting)?);
+            let failed = |error| LokiConfigError::Flag { value: setting.value.clone(), error };
+            warnings.extend(reader.read_setting(setting).map_err(failed)?);
         }
         let resolved = document.read(unknown, |at| reader.resolve(at))?;
         warnings.extend(resolved.warnings);
@@ -230,7 +239,7 @@ impl Reader {
         Reader {
             config: LokiConfig::default(),
             storage: StorageSections::default(),
-            rest: WithoutEffect::new(),
+            rest: WithoutEffect::default(),
             otlp_labels: None,
             tables: (false, Duration::ZERO),
         }

@@ -52,7 +52,11 @@ fn go_duration(text: &str) -> Option<Duration> {
         rest = after;
     }
     // The peer counts in 63 bits of nanoseconds.
-    if text.is_empty() || seconds > 9.2e9 { None } else { Duration::try_from_secs_f64(seconds).ok() }
+    if text.is_empty() || seconds > 9_223_372_037.0 {
+        None
+    } else {
+        Duration::try_from_secs_f64(seconds).ok()
+    }
 }
 
 /// Prints a duration as Go's `time.Duration` does: `1h0m0s`, `1.5s`, `100ms`.

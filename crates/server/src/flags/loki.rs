@@ -266,6 +266,8 @@ pub fn verify(loaded: &Result<novaobs_config::Loaded<LokiConfig>, LokiConfigErro
                 loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
             (format!("{warnings}level=info msg=\"config is valid\"\n"), 0)
         }
+        // A flag is part of the command line, whose faults have a status of their own.
+        Err(error @ LokiConfigError::Flag { .. }) => (format!("{error}\n"), 2),
         Err(error) => (format!("failed parsing config: {error}\n"), 1),
     }
 }

@@ -177,14 +177,13 @@ impl RulerConfig {
             map.finish();
             Some(())
         });
-        // Blocks of the default configuration of a kind that is not chosen say nothing.
         if matches!(kind.as_str(), "" | "local" | "filesystem") {
-            let quiet = map.take_matching(|key| STORES.contains(&key));
-            drop(quiet);
+            // A file that lists every default has blocks of the kinds that are not chosen.
+            map.take_matching(|key| STORES.contains(&key));
         } else {
             at.warn(format!("rules are not read from {kind}: write {kind_key}: local and local.directory"));
+            rest.take_rest(&mut map, section);
         }
-        rest.take_rest(&mut map, section);
         map.finish();
         Some(())
     }
@@ -342,7 +341,7 @@ impl ToNode for RemoteWrite {
 
 impl ToNode for RulerConfig {
     fn to_node(&self) -> Node {
-        let urls: Vec<String> = self.alertmanagers.iter().map(|url| shown(url)).collect();
+        let urls: Vec<String> = self.alertmanagers.iter().map(shown).collect();
         let directory = self.rules.as_ref().map(|folder| folder.display().to_string()).unwrap_or_default();
         let local = Fields::new().field("directory", &directory).node();
         let storage = Fields::new().field("type", "local").field("local", &local).node();

@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
-use novaobs_config::{Cursor, Node, Secret, Section, value};
+use novaobs_config::{Cursor, Secret, Section, value};
 use url::Url;
 
-use super::{set, without_effect::WithoutEffect};
+use super::set;
+use super::without_effect::{WithoutEffect, holds_nothing};
 
 /// Where logs are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,8 +93,7 @@ impl StorageSections {
             let mut map = at.mapping();
             self.common.read(&mut map, "s3");
             map.optional("object_store", |at| self.thanos.read_thanos(at, rest));
-            let described = [self.common.s3.is_some(), self.common.gcs.is_some(), self.common.azure.is_some()];
-            if described.iter().filter(|there| **there).count() > 1 {
+            if self.common.described().len() > 1 {
                 map.error("too many storage configs provided in the common config, please only define one storage backend");
             }
             rest.take_rest(&mut map, "common.storage");
@@ -143,7 +143,8 @@ impl StorageSections {
             (prefix, chunks) => chunks.or(prefix),
         };
         let folder = folder.map(PathBuf::from);
-        let kind = self.wanted.as_deref().unwrap_or_else(|| self.common.described());
+        let common = self.common.described();
+        let kind = self.wanted.as_deref().or(common.first().copied()).unwrap_or("filesystem");
         let bucket = match kind {
             "s3" | "aws" | "aws-dynamo" => self.bucket(|stores| S3::bucket(stores.s3.as_ref()?)),
             "gcs" | "gcp" | "gcp-columnkey" | "bigtable" | "bigtable-hashed" => {
@@ -177,10 +178,10 @@ impl StorageSections {
     }
 
     /// The first section that describes a store of the wanted kind.
-    fn bucket<'a>(
-        &'a self,
+    fn bucket(
+        &self,
         find: impl Fn(&Stores) -> Option<Result<BucketUrl, String>>,
-    ) -> Option<Result<(BucketUrl, &'a Stores), String>> {
+    ) -> Option<Result<(BucketUrl, &Stores), String>> {
         let order = if self.use_thanos {
             [&self.thanos, &self.main, &self.common]
         } else {
@@ -238,14 +239,15 @@ impl Stores {
         Some(())
     }
 
-    /// The kind of store this section describes, when no schema says which is wanted.
-    fn described(&self) -> &'static str {
-        match (&self.s3, &self.gcs, &self.azure) {
-            (Some(_), _, _) => "s3",
-            (_, Some(_), _) => "gcs",
-            (_, _, Some(_)) => "azure",
-            _ => "filesystem",
-        }
+    /// The kinds of store this section describes. A block that names no bucket is one of a file that lists
+    /// every default.
+    fn described(&self) -> Vec<&'static str> {
+        let named = [
+            ("s3", self.s3.as_ref().is_some_and(|s3| !s3.url.is_empty() || !s3.buckets.is_empty())),
+            ("gcs", self.gcs.as_ref().is_some_and(|gcs| !gcs.bucket.is_empty())),
+            ("azure", self.azure.as_ref().is_some_and(|azure| !azure.account.is_empty())),
+        ];
+        named.into_iter().filter(|(_, named)| *named).map(|(kind, _)| kind).collect()
     }
 }
 
@@ -296,8 +298,7 @@ const CLIENT_KEYS: [&str; 42] = [
 ];
 
 /// Among them those that change where or how data is kept.
-const MATTERS: [&str; 5] =
-    ["connection_string", "sse", "sse_encryption", "signature_version", "use_federated_token"];
+const MATTERS: [&str; 4] = ["connection_string", "sse", "sse_encryption", "use_federated_token"];
 
 fn client_keys(map: &mut Section<'_>) {
     for key in CLIENT_KEYS {
@@ -307,15 +308,6 @@ fn client_keys(map: &mut Section<'_>) {
         {
             at.warn(format!("without effect: {key} is not built for this store"));
         }
-    }
-}
-
-/// Whether a block says nothing, as those of files that list every default.
-fn holds_nothing(node: &Node) -> bool {
-    match &node.value {
-        novaobs_config::Value::Mapping(entries) => entries.iter().all(|entry| holds_nothing(&entry.value)),
-        novaobs_config::Value::Scalar { text, .. } => matches!(text.as_str(), "" | "v4" | "false"),
-        _ => node.is_empty(),
     }
 }
 

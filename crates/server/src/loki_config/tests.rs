@@ -179,6 +179,9 @@ fn buckets_are_found_in_every_spelling() {
         "{SCHEMA_S3}storage_config: {{use_thanos_objstore: true, object_store: {{storage_prefix: a/b, s3: {{bucket_name: logs, endpoint: 's3.local', region: r}}}}}}"
     );
     assert_eq!(bucket(&thanos), "s3://logs/a/b?endpoint=https%3A%2F%2Fs3.local&region=r");
+    // A file that lists every default describes blocks without names.
+    let listed = "common: {storage: {s3: {bucketnames: '', s3forcepathstyle: false}, gcs: {bucket_name: ''}, azure: {account_name: a}}}";
+    assert_eq!(bucket(listed), "az://loki?account_name=a");
     // The newest period counts, wherever it stands.
     let periods = "schema_config: {configs: [{from: 2024-01-01, store: tsdb, object_store: filesystem}, {from: 2020-01-01, store: boltdb-shipper, object_store: s3}]}\ncommon: {storage: {s3: {bucketnames: x}}}";
     assert_eq!(load(periods).unwrap().value.storage.bucket, None);
@@ -356,7 +359,7 @@ fn flags_beat_the_file() {
         run("", &[("server.http-listen-port", "server.http_listen_port", "abc")]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "-server.http-listen-port: server.http_listen_port: expected a whole number, found \"abc\""
+        "invalid value \"abc\" for flag -server.http-listen-port: server.http_listen_port: expected a whole number, found \"abc\"\nRun with -help to get list of available parameters"
     );
     let file = ("runtime-config.file", "runtime_config.file", "/etc/a b: #.yaml");
     assert_eq!(run("", &[file]).unwrap().value.runtime.files, [PathBuf::from("/etc/a b: #.yaml")]);

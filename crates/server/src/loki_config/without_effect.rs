@@ -5,12 +5,16 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use novaobs_config::{Cursor, Section, Value, value};
+use novaobs_config::{Cursor, Node, Section, Value, value};
 use novaobs_tenants::value as scalars;
 
 /// The table as text; see its head for the format.
 const TABLE: &str = include_str!("without_effect.txt");
+
+/// The table as read, once for all configurations.
+static BLOCKS: LazyLock<Vec<Block>> = LazyLock::new(read_table);
 
 /// What a key holds.
 #[derive(Clone, Debug)]
@@ -41,54 +45,18 @@ struct Block {
     keys: BTreeMap<&'static str, Keys>,
 }
 
-/// The table, and what has been met of its quiet part.
-#[derive(Debug)]
+/// What has been met of the table while a configuration is read.
+#[derive(Debug, Default)]
 pub(super) struct WithoutEffect {
-    blocks: Vec<Block>,
     quiet: RefCell<Vec<String>>,
     /// Sections and reasons that were warned about: a list of like sections gets one line.
     said: RefCell<BTreeSet<(&'static str, &'static str)>>,
 }
 
 impl WithoutEffect {
-    /// Reads the table.
-    pub(super) fn new() -> Self {
-        let mut shared: BTreeMap<&str, BTreeMap<&'static str, Keys>> = BTreeMap::new();
-        let mut blocks: Vec<Block> = Vec::new();
-        // The text falls into paragraphs, shared ones before those that use them.
-        for paragraph in paragraphs(TABLE) {
-            let Some((head, rows)) = paragraph.split_first() else { continue };
-            if let Some(name) = head.strip_prefix('@') {
-                let keys = read_rows(rows, &|_| None);
-                shared.insert(name, keys);
-            }
-        }
-        // Shared blocks may name each other, to a depth of two.
-        for _ in 0..3 {
-            let before = shared.clone();
-            for paragraph in paragraphs(TABLE) {
-                if let Some((head, rows)) = paragraph.split_first()
-                    && let Some(name) = head.strip_prefix('@')
-                {
-                    shared.insert(name, read_rows(rows, &|name| before.get(name).cloned()));
-                }
-            }
-        }
-        for paragraph in paragraphs(TABLE) {
-            if let Some((head, rows)) = paragraph.split_first()
-                && let Some((section, reason)) = head.strip_prefix('[').and_then(|head| head.split_once("] "))
-            {
-                let quiet = reason.strip_prefix("quiet: ");
-                let keys = read_rows(rows, &|name| shared.get(name).cloned());
-                blocks.push(Block { section, reason: quiet.unwrap_or(reason), quiet: quiet.is_some(), keys });
-            }
-        }
-        WithoutEffect { blocks, quiet: RefCell::default(), said: RefCell::default() }
-    }
-
     /// Takes the keys of `section` that the table has, checks their values and warns once for each reason.
     pub(super) fn take_rest(&self, map: &mut Section<'_>, section: &str) {
-        for block in self.blocks.iter().filter(|block| block.section == section) {
+        for block in BLOCKS.iter().filter(|block| block.section == section) {
             let mut written: Vec<(&'static str, Cursor<'_>)> = Vec::new();
             for (key, keys) in &block.keys {
                 if let Some(at) = map.take(key) {
@@ -102,6 +70,7 @@ impl WithoutEffect {
                 self.quiet.borrow_mut().extend(written.iter().map(|(key, _)| path(*key)));
                 continue;
             }
+            written.retain(|(_, at)| !holds_nothing(at.node()));
             let line = |(_, at): &&(&str, Cursor<'_>)| at.position().span.line;
             if let Some((_, first)) = written.iter().min_by_key(line)
                 && self.said.borrow_mut().insert((block.section, block.reason))
@@ -124,6 +93,41 @@ impl WithoutEffect {
             ));
         }
     }
+}
+
+/// Whether a value asks for nothing: empty or switched off, whatever keys it has.
+pub(super) fn holds_nothing(node: &Node) -> bool {
+    match &node.value {
+        Value::Mapping(entries) => entries.iter().all(|entry| holds_nothing(&entry.value)),
+        _ => node.is_empty(),
+    }
+}
+
+/// Reads the text: blocks that are shared, then sections.
+fn read_table() -> Vec<Block> {
+    let mut shared: BTreeMap<&str, BTreeMap<&'static str, Keys>> = BTreeMap::new();
+    let mut blocks: Vec<Block> = Vec::new();
+    // Shared blocks may name each other, to a depth of two.
+    for _ in 0..3 {
+        let before = shared.clone();
+        for paragraph in paragraphs(TABLE) {
+            if let Some((head, rows)) = paragraph.split_first()
+                && let Some(name) = head.strip_prefix('@')
+            {
+                shared.insert(name, read_rows(rows, &|name| before.get(name).cloned()));
+            }
+        }
+    }
+    for paragraph in paragraphs(TABLE) {
+        if let Some((head, rows)) = paragraph.split_first()
+            && let Some((section, reason)) = head.strip_prefix('[').and_then(|head| head.split_once("] "))
+        {
+            let quiet = reason.strip_prefix("quiet: ");
+            let keys = read_rows(rows, &|name| shared.get(name).cloned());
+            blocks.push(Block { section, reason: quiet.unwrap_or(reason), quiet: quiet.is_some(), keys });
+        }
+    }
+    blocks
 }
 
 fn paragraphs(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
@@ -252,8 +256,7 @@ mod tests {
 
     #[test]
     fn shared_blocks_are_put_in_place() {
-        let table = WithoutEffect::new();
-        let ingester = table.blocks.iter().find(|block| block.section == "ingester").unwrap();
+        let ingester = BLOCKS.iter().find(|block| block.section == "ingester").unwrap();
         let Keys::Map(lifecycler) = &ingester.keys["lifecycler"] else { panic!("{ingester:?}") };
         let Keys::Map(ring) = &lifecycler["ring"] else { panic!("{lifecycler:?}") };
         let Keys::Map(kvstore) = &ring["kvstore"] else { panic!("{ring:?}") };
