@@ -51,12 +51,12 @@ impl<'a> LevelDetector<'a> {
     }
 
     /// The level that named values give: the first field that is there counts.
-    pub(crate) fn from_pairs<'v>(&self, get: impl Fn(&str) -> Option<&'v str>) -> Option<&'v str> {
+    pub(crate) fn of_pairs<'v>(&self, get: impl Fn(&str) -> Option<&'v str>) -> Option<&'v str> {
         self.fields.iter().find_map(|field| get(field)).map(normalise)
     }
 
     /// The level that a line gives, `unknown` when none.
-    pub(crate) fn from_line(&self, line: &str) -> &'static str {
+    pub(crate) fn of_line(&self, line: &str) -> &'static str {
         let bytes = line.as_bytes();
         let field = if looks_like_json(line) {
             self.json_field(bytes, 0).ok().flatten()

@@ -208,7 +208,7 @@ impl Push {
             lines += stream.timestamps.len();
             bytes += stream.lines.text().len();
             if !stream.metadata.no_pairs() {
-                metadata += stream.metadata.iter().map(|row| metadata_bytes(row)).sum::<usize>();
+                metadata += stream.metadata.iter().map(metadata_bytes).sum::<usize>();
             }
         }
         self.metrics.received(tenant, format, lines as u64, bytes as u64, metadata as u64);

@@ -34,7 +34,8 @@ pub(crate) fn go_time(ns: i64) -> String {
 pub(crate) fn byte_size(bytes: u64) -> String {
     let units = ["EB", "PB", "TB", "GB", "MB", "KB"];
     let shifts = [60, 50, 40, 30, 20, 10];
-    let fitting = units.iter().zip(shifts).find(|(_, shift)| bytes > 0 && bytes % (1u64 << shift) == 0);
+    let fitting =
+        units.iter().zip(shifts).find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1u64 << shift));
     match fitting {
         Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
         None => format!("{bytes}B"),

@@ -198,7 +198,7 @@ impl<'a> Validator<'a> {
     }
 
     fn discard_stream(&self, reason: &str, sent: &PushStream) {
-        let metadata: usize = sent.metadata.iter().map(|row| metadata_bytes(row)).sum();
+        let metadata: usize = sent.metadata.iter().map(metadata_bytes).sum();
         let (rows, bytes) = (sent.timestamps.len() as u64, (sent.lines.text().len() + metadata) as u64);
         self.metrics.discarded(reason, self.tenant, self.format, rows, bytes);
     }
@@ -238,7 +238,7 @@ impl<'a> Validator<'a> {
         shown: &str,
         sent: PushStream,
     ) -> Result<Option<GoodStream>, PushError> {
-        let from_labels = self.levels.as_ref().and_then(|levels| levels.from_pairs(|name| labels.get(name)));
+        let from_labels = self.levels.as_ref().and_then(|levels| levels.of_pairs(|name| labels.get(name)));
         let from_labels = from_labels.map(str::to_owned);
         let rows = sent.timestamps.len();
         let mut kept = Kept { rows: Vec::new(), seen: 0 };
@@ -366,11 +366,11 @@ impl<'a> Validator<'a> {
             row.write(out);
             let found: Cow<'_, str> = match from_labels {
                 Some(level) => Cow::Borrowed(level),
-                None => match levels.from_pairs(|name| row.get(name)) {
+                None => match levels.of_pairs(|name| row.get(name)) {
                     Some(level) => Cow::Borrowed(level),
                     None => match row.get("severity_number") {
                         Some(number) => Cow::Borrowed(level::from_severity_number(number)),
-                        None => Cow::Borrowed(levels.from_line(line)),
+                        None => Cow::Borrowed(levels.of_line(line)),
                     },
                 },
             };

@@ -325,6 +325,21 @@ async fn port_4318_answers_as_specified() {
     assert_eq!(answer.status, 400);
 }
 
+#[tokio::test]
+async fn short_messages_that_mean_much_are_refused_in_time() {
+    let memory = Pool::root("pushes", 64 << 20);
+    let setup = Setup::with(memory.clone(), PushOptions::default());
+    // The resource's attribute would be written out for each of 10,000 records: a gigabyte.
+    let body = request(&text("host.name", &"x".repeat(100_000)), "{}", &vec!["{}"; 10_000].join(","));
+    let routes = otlp_http_routes(setup.push.clone());
+    let message = json_to_protobuf(body.as_bytes()).unwrap();
+    assert!(message.len() < 200_000);
+    let answer = post(&routes, "/v1/logs", &[PROTOBUF], message).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+    assert_eq!(memory.used(), 0);
+    assert!(setup.written().is_empty());
+}
+
 /// Calls `Export`; gives the status, its message, the details and the answer.
 async fn export(
     routes: &Router,

@@ -346,7 +346,9 @@ fn read_legacy_entry(reader: &mut Reader<'_>, stream: &mut PushStream) -> Result
                 Ok(read) => pairs = read,
                 Err(error) => bad = bad.take().or(Some(error)),
             },
-            None => drop(reader.skip()?),
+            None => {
+                reader.skip()?;
+            }
         }
         let field = known.and_then(|at| ["Timestamp", "Line", "StructuredMetadata"].get(at));
         if let (Some(error), Some(field)) = (&mut bad, field) {
@@ -364,13 +366,9 @@ fn read_legacy_entry(reader: &mut Reader<'_>, stream: &mut PushStream) -> Result
     Ok(())
 }
 
-/// The inner result is a value that is well-formed and not a time.
-#[expect(clippy::type_complexity, reason = "an error of form ends the reading, one of meaning does not")]
+/// Reads a time. An error of form ends the reading; the inner one, of a value that is no time, does not.
 fn read_time(reader: &mut Reader<'_>) -> Result<Result<i64, String>, String> {
-    let skipped = reader.skip().map_err(|error| {
-        // Here the peer reads a string where elsewhere it skips one.
-        format!("Timestamp: {error}")
-    })?;
+    let skipped = reader.skip().map_err(|error| format!("Timestamp: {error}"))?;
     let problem = match skipped {
         Skipped::Null => return Ok(Ok(NO_TIME)),
         Skipped::Text(raw) => match parse_time(reader.slice(raw.range)) {
@@ -384,7 +382,7 @@ fn read_time(reader: &mut Reader<'_>) -> Result<Result<i64, String>, String> {
 
 type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
-#[expect(clippy::type_complexity, reason = "an error of form ends the reading, one of meaning does not")]
+/// Reads an object of strings. An error of form ends the reading; the inner one, of meaning, does not.
 fn read_legacy_metadata<'a>(reader: &mut Reader<'a>) -> Result<Result<Pairs<'a>, String>, String> {
     let mut pairs = Vec::new();
     let mut wrong = None;
@@ -406,7 +404,9 @@ fn read_legacy_metadata<'a>(reader: &mut Reader<'a>) -> Result<Result<Pairs<'a>,
             }
             Ok(())
         })?,
-        b'n' => drop(reader.skip()?),
+        b'n' => {
+            reader.skip()?;
+        }
         other => {
             reader.skip()?;
             wrong = Some(format!("{} into Go value of type map[string]string", kind(other)));
