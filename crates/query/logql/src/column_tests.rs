@@ -2,7 +2,7 @@
 
 use novaobs_model::logs::{LogBatch, TextColumn};
 
-use crate::columns::{ColumnPlan, Test, Tree};
+use crate::columns::{ColumnPlan, Tree};
 use crate::leaf::{Leaf, Outcome, decimal};
 
 /// How far a row has come.
@@ -62,9 +62,9 @@ impl<'b> View<'b> {
     }
 
     /// Runs filters over rows. `None` when one meets a row that only the row path can tell.
-    pub(crate) fn run(&self, tests: &[Test], states: &mut [State]) -> Option<()> {
+    pub(crate) fn run(&self, tests: &[Tree], states: &mut [State]) -> Option<()> {
         for test in tests {
-            let outcomes = self.tree(&test.tree, test.parsed, states)?;
+            let outcomes = self.tree(test, states)?;
             for (state, outcome) in states.iter_mut().zip(outcomes) {
                 match (*state, outcome) {
                     (State::Gone, _) | (_, Outcome::Keep) => {}
@@ -78,9 +78,9 @@ impl<'b> View<'b> {
         Some(())
     }
 
-    fn tree(&self, tree: &Tree, parsed: bool, states: &[State]) -> Option<Vec<Outcome>> {
+    fn tree(&self, tree: &Tree, states: &[State]) -> Option<Vec<Outcome>> {
         match tree {
-            Tree::Leaf(name, leaf) => self.leaf(*name, leaf, parsed, states),
+            Tree::Leaf(name, leaf) => self.leaf(*name, leaf, states),
             Tree::Error(matcher) => {
                 let outcome = |state: &State| match matcher.matches(state.error()) {
                     true => Outcome::Keep,
@@ -89,8 +89,8 @@ impl<'b> View<'b> {
                 Some(states.iter().map(outcome).collect())
             }
             Tree::And(a, b) => {
-                let mut left = self.tree(a, parsed, states)?;
-                let right = self.tree(b, parsed, &after(states, &left, Outcome::Drop))?;
+                let mut left = self.tree(a, states)?;
+                let right = self.tree(b, &after(states, &left, Outcome::Drop))?;
                 for (left, right) in left.iter_mut().zip(right) {
                     match (*left, right) {
                         (Outcome::Drop, _) | (_, Outcome::Keep) => {}
@@ -100,14 +100,14 @@ impl<'b> View<'b> {
                 Some(left)
             }
             Tree::Or(a, b) => {
-                let mut left = self.tree(a, parsed, states)?;
+                let mut left = self.tree(a, states)?;
                 let mut open = states.to_vec();
                 for (state, left) in open.iter_mut().zip(&left) {
                     if *left != Outcome::Drop {
                         *state = State::Gone;
                     }
                 }
-                let right = self.tree(b, parsed, &open)?;
+                let right = self.tree(b, &open)?;
                 for (left, right) in left.iter_mut().zip(right) {
                     if *left == Outcome::Drop {
                         *left = right;
@@ -118,10 +118,10 @@ impl<'b> View<'b> {
         }
     }
 
-    fn leaf(&self, name: usize, leaf: &Leaf, parsed: bool, states: &[State]) -> Option<Vec<Outcome>> {
+    fn leaf(&self, name: usize, leaf: &Leaf, states: &[State]) -> Option<Vec<Outcome>> {
         let absent = leaf.outcome(None);
         let mut out = vec![absent; states.len()];
-        if parsed && let Some(column) = self.line(name) {
+        if let Some(column) = self.line(name) {
             test_column(leaf, column, states, &mut out)?;
         }
         if let Some(column) = self.metadata(name) {

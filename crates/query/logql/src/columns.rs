@@ -1,7 +1,7 @@
 //! Which range aggregations can be computed from columns alone, and from which.
 //!
 //! A pipeline qualifies when it is line filters the store can test, at most one plain `| json` or `| logfmt`,
-//! and filters on labels, grouped `by` names: each name then is one column of the line and one of structured
+//! and behind it filters on labels, grouped `by` names: each name then is one column of the line and one of structured
 //! metadata. Whatever is not certain to give what the row path gives has no plan.
 
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub(crate) struct ColumnPlan {
     /// Labels that are looked at.
     pub(crate) names: Vec<Name>,
     /// Filters, in order.
-    pub(crate) tests: Vec<Test>,
+    pub(crate) tests: Vec<Tree>,
     /// The label that is unwrapped, by its place in `names`, and filters behind it.
-    pub(crate) unwrap: Option<(usize, Vec<Test>)>,
+    pub(crate) unwrap: Option<(usize, Vec<Tree>)>,
     /// Labels of the result, by their places in `names`; by name.
     pub(crate) keys: Vec<usize>,
     /// What is asked of the store.
@@ -41,14 +41,6 @@ pub(crate) struct Name {
 }
 
 /// A filter.
-pub(crate) struct Test {
-    /// Of what.
-    pub(crate) tree: Tree,
-    /// Whether it stands behind the parser.
-    pub(crate) parsed: bool,
-}
-
-/// A filter of several labels.
 pub(crate) enum Tree {
     /// Both.
     And(Box<Tree>, Box<Tree>),
@@ -80,9 +72,11 @@ impl ColumnPlan {
         for stage in &job.range.log.stages {
             match stage {
                 Stage::Json(_) | Stage::Logfmt { .. } => behind = true,
+                // The peer's parsers ask earlier filters again about what they extract.
+                Stage::Label(_) if parser.is_some() && !behind => return None,
                 Stage::Label(filter) => {
                     let tree = plan.tree(filter)?;
-                    plan.tests.push(Test { tree, parsed: behind });
+                    plan.tests.push(tree);
                 }
                 _ => {}
             }
@@ -91,7 +85,7 @@ impl ColumnPlan {
             let name = plan.name(&unwrap.label)?;
             let mut after = Vec::new();
             for filter in &unwrap.filters {
-                after.push(Test { tree: plan.tree(filter)?, parsed: behind });
+                after.push(plan.tree(filter)?);
             }
             plan.unwrap = Some((name, after));
         }
