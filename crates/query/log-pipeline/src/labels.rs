@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use novaobs_model::Labels;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The label of a row that a stage could not work on.
 pub const ERROR: &str = "__error__";
@@ -264,21 +264,30 @@ impl RowLabels {
 
     /// Takes away all labels that `keep` says no to.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        let mut gone = Vec::new();
-        for entry in self.visible() {
-            let name = self.text(entry.name);
-            if name != PRESERVE_ERROR && !keep(name, self.text(entry.value)) {
-                gone.push(entry.name);
+        let (text, deleted, parsed_before) = (&self.text, &mut self.deleted, &mut self.parsed_before);
+        let part = |span: Span| text.get(span.start as usize..span.end as usize).unwrap_or("");
+        let mut stays = |entry: &Entry| {
+            let name = part(entry.name);
+            name == PRESERVE_ERROR || keep(name, part(entry.value))
+        };
+        for entry in &self.stream {
+            let is = |name: Span| name.tag == entry.name.tag && part(name) == part(entry.name);
+            let mut hiding = self.metadata.iter().chain(&self.parsed).map(|entry| entry.name);
+            if !deleted.iter().any(|name| is(*name)) && !hiding.any(is) && !stays(entry) {
+                deleted.push(entry.name);
             }
         }
-        for name in &gone {
-            self.metadata.retain(|entry| entry.name != *name);
-            if self.parsed.iter().any(|entry| entry.name == *name) {
-                self.parsed_before.push(*name);
-            }
-            self.parsed.retain(|entry| entry.name != *name);
-            self.deleted.push(*name);
-        }
+        self.metadata.retain(|entry| {
+            let stays = stays(entry);
+            deleted.extend((!stays).then_some(entry.name));
+            stays
+        });
+        self.parsed.retain(|entry| {
+            let stays = stays(entry);
+            deleted.extend((!stays).then_some(entry.name));
+            parsed_before.extend((!stays).then_some(entry.name));
+            stays
+        });
     }
 
     // Errors.
@@ -440,11 +449,8 @@ impl RowLabels {
         // A sum does not depend on the order in which labels were found.
         let mut sum = 0u64;
         for (name, value) in self.iter() {
-            let mut hasher = Xxh3::new();
-            hasher.update(name.as_bytes());
-            hasher.update(&[0xff]);
-            hasher.update(value.as_bytes());
-            sum = sum.wrapping_add(hasher.digest());
+            let one = xxh3_64_with_seed(value.as_bytes(), xxh3_64(name.as_bytes()));
+            sum = sum.wrapping_add(one);
         }
         sum
     }

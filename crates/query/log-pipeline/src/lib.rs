@@ -34,6 +34,7 @@ pub mod labels;
 mod logfmt;
 mod pattern;
 mod sanitize;
+mod simple_regex;
 mod stages;
 mod template;
 mod text_test;

@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 /// A part of a pattern.
 #[derive(Debug)]
 enum Part {
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
     /// A capture; none: `<_>`.
     Capture(Option<String>),
 }
@@ -20,7 +20,7 @@ fn parse(source: &str) -> Result<Vec<Part>, String> {
     while let Some(c) = rest.chars().next() {
         if let Some((name, after)) = capture(rest) {
             if !text.is_empty() {
-                parts.push(Part::Text(Finder::new(&std::mem::take(&mut text)).into_owned()));
+                parts.push(Part::Text(Box::new(Finder::new(&std::mem::take(&mut text)).into_owned())));
             }
             parts.push(Part::Capture((name != "_").then(|| name.to_owned())));
             rest = after;
@@ -30,7 +30,7 @@ fn parse(source: &str) -> Result<Vec<Part>, String> {
         }
     }
     if !text.is_empty() {
-        parts.push(Part::Text(Finder::new(&text).into_owned()));
+        parts.push(Part::Text(Box::new(Finder::new(&text).into_owned())));
     }
     Ok(parts)
 }

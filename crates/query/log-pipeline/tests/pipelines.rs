@@ -11,6 +11,7 @@
 //! (the row is left out), `error` (it does not compile), `line` or `quoted`, `stream`, `metadata` and
 //! `parsed` labels, `value` of unwrap, `group` for `by`. `same` when nothing differs. UPDATE_EXPECT=1
 //! rewrites the results; the difference is to be read.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, in its helpers too
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -20,6 +21,8 @@ use novaobs_logql_parser::{Grouping, SampleExpr, Stage, Unwrap};
 use novaobs_model::Labels;
 
 type Pairs = Vec<(String, String)>;
+/// Grouping, stages and unwrap of a pipeline.
+type Case = (Option<Grouping>, Vec<Stage>, Option<Unwrap>);
 
 /// What pipelines run over.
 #[derive(Default)]
@@ -140,7 +143,7 @@ fn differing(given: &Given, labels: &RowLabels) -> String {
 }
 
 /// `by (a) | json` and the like, as parsed.
-fn read_case(case: &str) -> Result<(Option<Grouping>, Vec<Stage>, Option<Unwrap>), String> {
+fn read_case(case: &str) -> Result<Case, String> {
     let (grouping, stages) = match case.strip_prefix("by (") {
         Some(rest) => {
             let (names, stages) = rest.split_once(')').ok_or("missing )")?;

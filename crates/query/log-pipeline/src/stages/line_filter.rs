@@ -1,7 +1,5 @@
 //! `|= "x" or "y"`, `!~ "re"`, `|> "a <_> b"`, `|= ip("…")`: keeps rows by their line.
 
-use std::sync::Arc;
-
 use memchr::memmem::Finder;
 use novaobs_logql_parser::{LineFilter, LineOp, LineOperand};
 use novaobs_model::logs::{LineMatch, LineTest};
@@ -9,6 +7,7 @@ use novaobs_model::{GoRegex, regex};
 
 use crate::ip::IpPattern;
 use crate::pattern::LinePattern;
+use crate::simple_regex::{Simple, simplify};
 use crate::stages::{Context, Outcome, StageRun};
 
 /// The stage: keeps lines in which any operand is found, or when negated none.
@@ -20,7 +19,8 @@ pub(crate) struct Filter {
 
 #[derive(Debug)]
 enum Find {
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
+    Simple(Simple),
     Regex(::regex::Regex),
     Pattern(LinePattern),
     Ip(IpPattern),
@@ -39,6 +39,7 @@ impl Filter {
     fn passes(&self, line: &str) -> bool {
         let found = self.any.iter().any(|find| match find {
             Find::Text(finder) => finder.find(line.as_bytes()).is_some(),
+            Find::Simple(simple) => simple.finds(line),
             Find::Regex(regex) => regex.is_match(line),
             Find::Pattern(pattern) => pattern.matches(line),
             Find::Ip(pattern) => pattern.is_in(line),
@@ -56,28 +57,35 @@ fn find(op: LineOp, operand: &LineOperand) -> Result<Find, String> {
         LineOperand::Ip(_) => return Err("ip: invalid operation".to_owned()),
     };
     Ok(match op {
-        LineOp::Contains | LineOp::NotContains => Find::Text(Finder::new(text).into_owned()),
-        LineOp::Matches | LineOp::NotMatches => {
-            Find::Regex(regex::search(text).map_err(|error| error.to_string())?)
-        }
+        LineOp::Contains | LineOp::NotContains => Find::Text(Box::new(Finder::new(text).into_owned())),
+        LineOp::Matches | LineOp::NotMatches => match simplify(text, false) {
+            // To search without regard to case, the automaton is faster than a copy.
+            Some(simple) if !simple.folds => Find::Simple(simple),
+            _ => Find::Regex(regex::search(text).map_err(|error| error.to_string())?),
+        },
         LineOp::Pattern | LineOp::NotPattern => Find::Pattern(LinePattern::new(text)?),
     })
 }
 
 /// The filter as a test a store can apply; none for patterns and addresses.
 pub(crate) fn as_test(filter: &LineFilter) -> Option<LineTest> {
-    let find = |operand: &LineOperand| match (filter.op, operand) {
-        (LineOp::Contains | LineOp::NotContains, LineOperand::Text(text)) => {
-            Some(LineMatch::Text(Arc::from(text.as_str())))
+    let mut any = Vec::new();
+    for operand in &filter.any {
+        let LineOperand::Text(text) = operand else { return None };
+        match (filter.op, simplify(text, false)) {
+            (LineOp::Contains | LineOp::NotContains, _) => any.push(LineMatch::Text(text.as_str().into())),
+            (LineOp::Pattern | LineOp::NotPattern, _) => return None,
+            (LineOp::Matches | LineOp::NotMatches, Some(simple)) if !simple.folds => {
+                any.extend(simple.texts()?.into_iter().map(|text| LineMatch::Text(text.into())));
+            }
+            // Stores let a dot match newlines; LogQL does not.
+            (LineOp::Matches | LineOp::NotMatches, _) => {
+                any.push(LineMatch::Regex(GoRegex::new(&format!("(?-s:{text})")).ok()?));
+            }
         }
-        // Stores let a dot match newlines; LogQL does not.
-        (LineOp::Matches | LineOp::NotMatches, LineOperand::Text(text)) => {
-            Some(LineMatch::Regex(GoRegex::new(&format!("(?-s:{text})")).ok()?))
-        }
-        _ => None,
-    };
+    }
     let negated = matches!(filter.op, LineOp::NotContains | LineOp::NotMatches);
-    Some(LineTest { any: filter.any.iter().map(find).collect::<Option<_>>()?, negated })
+    Some(LineTest { any, negated })
 }
 
 impl StageRun for Filter {
