@@ -24,7 +24,7 @@ fn bad(message: impl Into<String>) -> ApiError {
 
 /// Parameters are read from the URL alone.
 fn read(api: &Api, request: &Request) -> Result<(Tenant, Params), ApiError> {
-    let tenant = tenant_of(api, request.headers(), false)?;
+    let tenant = tenant_of(api, request.headers(), false).map_err(ApiError::with_line_end)?;
     if (api.state.limits)(&tenant).deletion_mode == DeletionMode::Disabled {
         let message = "deletion is not available for this tenant\n";
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));

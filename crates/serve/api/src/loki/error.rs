@@ -36,7 +36,9 @@ impl ApiError {
 
     /// The same error with a line end: the peer has two ways of writing errors.
     pub(super) fn with_line_end(mut self) -> Self {
-        self.message.push('\n');
+        if !self.message.ends_with('\n') {
+            self.message.push('\n');
+        }
         self
     }
 }
