@@ -114,7 +114,8 @@ pub fn decode_protobuf(message: &[u8], limit: usize) -> Result<Vec<PushStream>, 
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         if number == 1 {
-            collector.add(read_stream(message_of(value, "Streams")?)?)?;
+            let stream = read_stream(message_of(value, "Streams")?, limit)?;
+            collector.add(stream)?;
         }
     }
     Ok(collector.streams)
@@ -131,7 +132,7 @@ fn message_of<'a>(value: Value<'a>, field: &str) -> Result<&'a [u8], DecodeError
     Err(DecodeError::Protobuf(format!("proto: wrong wireType = {found} for field {field}")))
 }
 
-fn read_stream(message: &[u8]) -> Result<PushStream, DecodeError> {
+fn read_stream(message: &[u8], limit: usize) -> Result<PushStream, DecodeError> {
     let (mut entries, mut labels) = (0, &[][..]);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
@@ -140,6 +141,10 @@ fn read_stream(message: &[u8]) -> Result<PushStream, DecodeError> {
             2 => entries += 1,
             _ => {}
         }
+    }
+    // A row takes a time and the ends of its line and metadata.
+    if entries * 16 + message.len() > limit {
+        return Err(DecodeError::TooLarge { limit });
     }
     let mut stream = PushStream {
         labels: String::from_utf8_lossy(labels).into_owned(),

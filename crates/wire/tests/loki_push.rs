@@ -133,6 +133,10 @@ fn memory_is_bounded() {
     assert_eq!(decode_json(many.as_bytes(), 10_000_000).unwrap().len(), 1000);
     let empty_entries = [&[0x0a, 100][..], &[0x12, 0].repeat(50)].concat().repeat(100);
     assert!(matches!(decode_protobuf(&empty_entries, 10_000), Err(DecodeError::TooLarge { .. })));
+    let one_stream = format!("{{\"streams\":[{{\"values\":[{}]}}]}}", vec!["[]"; 100_000].join(","));
+    assert!(matches!(decode_json(one_stream.as_bytes(), 100_000), Err(DecodeError::TooLarge { .. })));
+    let one_stream = format!("{{\"streams\":[{{\"entries\":[{}]}}]}}", vec!["{}"; 100_000].join(","));
+    assert!(matches!(decode_legacy_json(one_stream.as_bytes(), 100_000), Err(DecodeError::TooLarge { .. })));
     let deep = format!("{{\"x\":{}}}", "[".repeat(20_000));
     assert!(decode_json(deep.as_bytes(), 1 << 20).unwrap_err().to_string().contains("exceeded max depth"));
 

@@ -73,8 +73,8 @@ impl Push {
         encodings: &[Encoding],
     ) -> Result<(std::borrow::Cow<'b, [u8]>, usize), PushError> {
         let free = self.memory.limit().saturating_sub(self.memory.used());
-        // A column of text holds at most 4 GiB.
-        let most = self.options.max_unpacked.min(u32::MAX as usize);
+        // A column of text holds at most 4 GiB, and a byte that is not UTF-8 becomes three.
+        let most = self.options.max_unpacked.min(u32::MAX as usize / 3);
         let mut limit = most.min(usize::try_from(free).unwrap_or(usize::MAX));
         let Received { bytes, lease } = received;
         let packed = bytes.len();

@@ -48,7 +48,7 @@ fn decode(
     if text.is_empty() {
         return Err(DecodeError::Json("EOF".to_owned()));
     }
-    let mut reader = Reader::new(&text);
+    let mut reader = Reader::new(&text, limit);
     let mut collector = Collector::new(limit);
     let mut too_large = None;
     let outcome = structure(&mut reader, request, |reader, name| {
@@ -65,6 +65,9 @@ fn decode(
         })
         .map_err(|error| format!("Streams: {error}"))
     });
+    if reader.over_limit {
+        return Err(DecodeError::TooLarge { limit });
+    }
     if let Some(error) = too_large {
         return Err(error);
     }
@@ -240,6 +243,7 @@ fn read_values(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut Wro
 /// Reads `["<ns>","<line>",{..}?]`; what comes after is ignored, what is missing is empty. As in the peer, an
 /// element that cannot be used leaves its place to the next, and of several problems the last is told.
 fn read_entry(reader: &mut Reader<'_>, stream: &mut PushStream, wrong: &mut Wrong) -> Result<(), String> {
+    reader.check_memory(stream)?;
     let (mut place, mut timestamp) = (0, NO_TIME);
     let mut problem = None;
     reader.array(|reader| {
@@ -330,6 +334,7 @@ fn read_legacy_stream(reader: &mut Reader<'_>) -> Result<PushStream, String> {
 }
 
 fn read_legacy_entry(reader: &mut Reader<'_>, stream: &mut PushStream) -> Result<(), String> {
+    reader.check_memory(stream)?;
     let (mut timestamp, mut line) = (NO_TIME, Cow::Borrowed(""));
     let mut pairs = Vec::new();
     let mut bad: Option<String> = None;

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
+use super::PushStream;
+
 /// The size of the pieces.
 const PIECE: usize = 512;
 /// How deep values may be nested: a level takes stack. The peer allows 10,000; no push needs more than five.
@@ -18,6 +20,9 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     pub(super) at: usize,
     depth: u32,
+    /// Bytes that what is read may take, and whether more was wanted.
+    memory_limit: usize,
+    pub(super) over_limit: bool,
 }
 
 /// A string of the text, without its quotes.
@@ -42,8 +47,16 @@ pub(super) enum Skipped {
 type Result<T> = std::result::Result<T, String>;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, depth: 0 }
+    pub(super) fn new(text: &'a str, memory_limit: usize) -> Self {
+        Reader { text, at: 0, depth: 0, memory_limit, over_limit: false }
+    }
+
+    /// Ends the reading when the stream being read takes more memory than there is. Looks now and then only:
+    /// to be called for each entry.
+    pub(super) fn check_memory(&mut self, stream: &PushStream) -> Result<()> {
+        let over = stream.timestamps.len() % 1024 == 1023 && stream.memory() > self.memory_limit;
+        self.over_limit |= over;
+        if over { Err("out of memory".to_owned()) } else { Ok(()) }
     }
 
     pub(super) fn slice(&self, range: Range<usize>) -> &'a str {
