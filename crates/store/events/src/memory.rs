@@ -63,7 +63,8 @@ fn push_row(to: &mut LogStream, from: &LogStream, row: usize) {
     to.metadata.push(from.metadata.get(row));
 }
 
-/// The rows of a call by day, without those `dropped` (ascending, counted over all streams).
+/// The rows of a call by day, in chunks of bounded size, without those `dropped` (ascending, counted over all
+/// streams).
 pub(crate) fn split(streams: &[LogStream], dropped: &[u32]) -> Vec<(i32, Chunk)> {
     let mut days: BTreeMap<i32, Vec<LogStream>> = BTreeMap::new();
     let mut dropped = dropped.iter().copied().peekable();
@@ -74,7 +75,7 @@ pub(crate) fn split(streams: &[LogStream], dropped: &[u32]) -> Vec<(i32, Chunk)>
         let last = stream.timestamps.iter().max().copied().unwrap_or(0);
         let day = Partition::day_of(first);
         let none_dropped = dropped.peek().is_none_or(|next| *next >= number + rows as u32);
-        if rows > 0 && none_dropped && day == Partition::day_of(last) {
+        if rows > 0 && rows <= CHUNK_ROWS && none_dropped && day == Partition::day_of(last) {
             days.entry(day).or_default().push(stream.clone());
             number += rows as u32;
             continue;
@@ -82,16 +83,35 @@ pub(crate) fn split(streams: &[LogStream], dropped: &[u32]) -> Vec<(i32, Chunk)>
         let mut pieces: BTreeMap<i32, LogStream> = BTreeMap::new();
         for (row, time) in stream.timestamps.iter().enumerate() {
             if dropped.next_if_eq(&number).is_none() {
+                let day = Partition::day_of(*time);
                 let new = || LogStream { labels: stream.labels.clone(), ..LogStream::default() };
-                push_row(pieces.entry(Partition::day_of(*time)).or_insert_with(new), stream, row);
+                let piece = pieces.entry(day).or_insert_with(new);
+                push_row(piece, stream, row);
+                if piece.timestamps.len() >= CHUNK_ROWS {
+                    days.entry(day).or_default().push(std::mem::replace(piece, new()));
+                }
             }
             number += 1;
         }
-        for (day, piece) in pieces {
+        for (day, piece) in pieces.into_iter().filter(|(_, piece)| !piece.timestamps.is_empty()) {
             days.entry(day).or_default().push(piece);
         }
     }
-    days.into_iter().map(|(day, streams)| (day, Chunk::new(streams))).collect()
+    days.into_iter().flat_map(|(day, streams)| cut(streams).map(move |chunk| (day, chunk))).collect()
+}
+
+/// Chunks of about [`CHUNK_ROWS`] rows: a scan holds the rows of one at a time.
+fn cut(streams: Vec<LogStream>) -> impl Iterator<Item = Chunk> {
+    let mut streams = streams.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut some = vec![streams.next()?];
+        let mut rows = some.iter().map(|stream| stream.timestamps.len()).sum::<usize>();
+        while let Some(next) = streams.next_if(|next| rows + next.timestamps.len() <= CHUNK_ROWS) {
+            rows += next.timestamps.len();
+            some.push(next);
+        }
+        Some(Chunk::new(some))
+    })
 }
 
 /// One list of streams without repeats from those of several chunks.
@@ -263,6 +283,17 @@ mod tests {
         assert_eq!(chunks[0].1.streams, [stream("a", &[(1, "x")]), stream("b", &[(3, "w")])]);
         assert_eq!((chunks[0].1.first, chunks[0].1.last, chunks[0].1.raw_bytes), (1, 3, 2));
         assert!(split(&streams, &[0, 1, 2, 3]).is_empty());
+    }
+
+    #[test]
+    fn a_large_call_makes_chunks_of_bounded_size() {
+        let rows: Vec<(i64, &str)> = (0..50_000).map(|time| (time, "x")).collect();
+        let small: Vec<LogStream> = (0..3).map(|n| stream(&n.to_string(), &rows[..9_000])).collect();
+        let mut streams = vec![stream("large", &rows)];
+        streams.extend(small);
+        let chunks = split(&streams, &[0]);
+        assert_eq!(chunks.iter().map(|(_, chunk)| chunk.rows).sum::<usize>(), 76_999);
+        assert!(chunks.iter().all(|(day, chunk)| *day == 0 && chunk.rows <= CHUNK_ROWS));
     }
 
     #[test]

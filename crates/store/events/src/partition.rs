@@ -153,7 +153,9 @@ impl Store {
     ) -> io::Result<Arc<State>> {
         let _one = self.committing.lock();
         let mut state = self.partition(partition);
-        let stale = !self.exclusive && state.loaded.elapsed() > MANIFEST_STALE;
+        // Of a partition that is new to this writer, others may have deleted the first manifests already.
+        let known = self.view.read().partitions.contains_key(partition);
+        let stale = !self.exclusive && (!known || state.loaded.elapsed() > MANIFEST_STALE);
         if stale || state.uncertain.load(Ordering::Relaxed) {
             state = self.reload(partition)?;
         }
@@ -188,7 +190,7 @@ impl Store {
                 Err(error) => {
                     // It may be there nevertheless; the next commit looks first.
                     state.uncertain.store(true, Ordering::Relaxed);
-                    self.view.write().partitions.insert(partition.clone(), state);
+                    self.view.write().partitions.entry(partition.clone()).or_insert(state);
                     return Err(error);
                 }
             }
