@@ -24,6 +24,7 @@ ui/dist/index.html: $(UI_SOURCES)
 ## deps: Debian packages the tests run beside us (peers, databases, a browser)
 deps:
 	./xtask/install-test-peers
+	./xtask/install-log-clients
 
 ## test: all tests; installs what they need
 test: deps lint unit blackbox pages

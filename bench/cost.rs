@@ -1,5 +1,10 @@
 //! What a server process costs, as the kernel counts it.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "a module of benches, of which each uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a module of benches, of which each uses its own part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

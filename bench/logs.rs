@@ -340,7 +340,8 @@ enum Shape {
 fn queries(platform: &Platform) -> Vec<Query> {
     let all = "{service=~\".+\"}";
     let window = format!("{}h", platform.hours);
-    let query = |name, shape, logql: String, logsql: &str| Query { name, logql, logsql: logsql.to_owned(), shape };
+    let query =
+        |name, shape, logql: String, logsql: &str| Query { name, logql, logsql: logsql.to_owned(), shape };
     let (step, step_text) = if platform.hours > 24 { ("1h", "1h") } else { ("1m", "1m") };
     vec![
         query(
@@ -431,7 +432,8 @@ fn measure(peer: &Peer, platform: &Platform, folder: &Path) -> Figures {
     }
     let visible_ms = visibility(peer, &url, &push_url);
     let bytes = folder_bytes(&folder.join("data"), &|_| true);
-    let queries = queries(platform).iter().map(|q| time_query(peer, &url, process.pid(), q, platform)).collect();
+    let queries =
+        queries(platform).iter().map(|q| time_query(peer, &url, process.pid(), q, platform)).collect();
     Figures {
         peer: peer.name(),
         ingest_cpu_per_million: (before_kill + rest) / (platform.lines as f64 / 1e6),
@@ -476,9 +478,11 @@ fn visibility(peer: &Peer, url: &str, push_url: &str) -> f64 {
                 &[("query", &format!("{{service=~\".+\"}} |= \"{word}\"")), ("start", &from), ("end", &to)],
             ),
         };
-        answer.body.contains(&format!("\\\"{word}")).then_some(()).or_else(|| {
-            (matches!(peer, Peer::VictoriaLogs(_)) && answer.body.contains(&word)).then_some(())
-        })
+        answer
+            .body
+            .contains(&format!("\\\"{word}"))
+            .then_some(())
+            .or_else(|| (matches!(peer, Peer::VictoriaLogs(_)) && answer.body.contains(&word)).then_some(()))
     });
     started.elapsed().as_secs_f64() * 1000.0
 }

@@ -70,7 +70,12 @@ fn a_stopped_exporter_reaches_the_pager_and_resolves() {
         .arg(format!("--data={}", folder.join("data").display()))
         .arg(format!("--prometheus.listen=127.0.0.1:{prometheus}"))
         .arg(format!("--alertmanager.listen=127.0.0.1:{alertmanager}"))
-        .arg("--grafana.listen=off")
+        .args([
+            "--grafana.listen=off",
+            "--loki.listen=off",
+            "--otlp-grpc.listen=off",
+            "--otlp-http.listen=off",
+        ])
         .arg(format!("--web.external-url=http://prometheus.example:{prometheus}"))
         .arg(format!("--prometheus.config={}", folder.join("prometheus.yml").display()))
         .arg(format!("--alertmanager.config={}", folder.join("alertmanager.yml").display()));

@@ -112,6 +112,7 @@ fn alertmanager(folder: &Path) -> (Process, String) {
     let mut command = Command::new(novaobs_binary());
     command
         .args(["serve", "--grafana.listen=off", "--prometheus.listen=off"])
+        .args(["--loki.listen=off", "--otlp-grpc.listen=off", "--otlp-http.listen=off"])
         .arg(format!("--alertmanager.listen=127.0.0.1:{port}"))
         .arg(format!("--data={}", folder.join("data").display()))
         .arg(format!("--alertmanager.config={}", folder.join("alertmanager.yml").display()));

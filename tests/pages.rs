@@ -42,6 +42,7 @@ fn every_page_works_in_a_browser() {
     let mut command = Command::new(novaobs_binary());
     command
         .arg("serve")
+        .args(["--loki.listen=off", "--otlp-grpc.listen=off", "--otlp-http.listen=off"])
         .arg(format!("--data={}", folder.join("data").display()))
         .arg(format!("--grafana.listen=127.0.0.1:{grafana}"))
         .arg(format!("--prometheus.listen=127.0.0.1:{prometheus}"))

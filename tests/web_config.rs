@@ -54,6 +54,7 @@ impl Guarded {
         command
             .current_dir(folder)
             .args(["serve", "--data=data", "--prometheus.config=prometheus.yml"])
+            .args(["--loki.listen=off", "--otlp-grpc.listen=off", "--otlp-http.listen=off"])
             .arg("--web.config.file=web.yml")
             .arg(format!("--prometheus.listen=127.0.0.1:{prometheus}"))
             .arg(format!("--grafana.listen=127.0.0.1:{grafana}"))

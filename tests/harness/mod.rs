@@ -8,6 +8,7 @@
 
 pub mod exporters;
 pub mod fakes;
+pub mod loki;
 
 use std::fs::File;
 use std::net::TcpListener;

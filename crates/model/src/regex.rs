@@ -1,6 +1,7 @@
 //! Regular expressions as the peers write them: RE2 syntax, fully anchored, dot matches newline.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
@@ -14,6 +15,7 @@ pub struct GoRegex {
     source: String,
     shape: Shape,
     regex: Regex,
+    unanchored: Arc<OnceLock<Option<Regex>>>,
 }
 
 #[derive(Clone)]
@@ -49,7 +51,7 @@ impl GoRegex {
             .octal(true)
             .build()
             .map_err(|error| RegexError(explain(&error, source)))?;
-        Ok(GoRegex { source: source.to_owned(), shape: shape_of(&translated), regex })
+        Ok(GoRegex { source: source.to_owned(), shape: shape_of(&translated), regex, unanchored: Arc::default() })
     }
 
     /// The text it was compiled from.
@@ -84,17 +86,18 @@ impl GoRegex {
         }
     }
 
-    /// The same expression without its anchors, for finding it anywhere in a text; compiled at each call.
-    /// `.` matches newlines.
-    ///
-    /// # Errors
-    /// [`RegexError`] when it is larger than the limit without its anchors, which is next to impossible.
-    pub fn unanchored(&self) -> Result<Regex, RegexError> {
-        RegexBuilder::new(&format!("(?s:{})", translate(&self.source)))
-            .size_limit(SIZE_LIMIT)
-            .octal(true)
-            .build()
-            .map_err(|error| RegexError(explain(&error, &self.source)))
+    /// The same expression without its anchors, for finding it anywhere in a text; `.` matches newlines.
+    /// Compiled when first asked for and kept. `None` when it is too large only without its anchors, which
+    /// is next to impossible.
+    pub fn unanchored(&self) -> Option<&Regex> {
+        let compile = || {
+            RegexBuilder::new(&format!("(?s:{})", translate(&self.source)))
+                .size_limit(SIZE_LIMIT)
+                .octal(true)
+                .build()
+                .ok()
+        };
+        self.unanchored.get_or_init(compile).as_ref()
     }
 
     /// Whether it matches every text, the empty one too.

@@ -10,6 +10,7 @@ use crate::options::{ConfigSource, Options, reachable};
 
 const PROMETHEUS: &str = include_str!("../../../deployment/demo/prometheus.yml");
 const RULES: &str = include_str!("../../../deployment/demo/rules.yml");
+const LOG_FILES: &str = include_str!("../../../deployment/demo/files.yml");
 const ALERTMANAGER: &str = include_str!("../../../deployment/demo/alertmanager.yml");
 /// node_exporter's own port: what watches this machine is found where people look for it.
 const NODE: &str = "127.0.0.1:9100";
@@ -33,8 +34,12 @@ pub fn prepare(options: &mut Options, flags: &Flags) -> io::Result<()> {
     let own = options.faces.prometheus.first().map_or("localhost:9090".to_owned(), |at| reachable(at));
     let prometheus =
         PROMETHEUS.replace("NODE_ADDRESS", &reachable(&node)).replace("PROMETHEUS_ADDRESS", &own);
-    let files =
-        [("prometheus.yml", prometheus.as_str()), ("rules.yml", RULES), ("alertmanager.yml", ALERTMANAGER)];
+    let files = [
+        ("prometheus.yml", prometheus.as_str()),
+        ("rules.yml", RULES),
+        ("alertmanager.yml", ALERTMANAGER),
+        ("files.yml", LOG_FILES),
+    ];
     for (name, text) in files {
         let file = folder.join(name);
         if !file.exists() {
@@ -46,6 +51,9 @@ pub fn prepare(options: &mut Options, flags: &Flags) -> io::Result<()> {
     }
     if !flags.given("alertmanager.config") {
         options.alertmanager = Some(ConfigSource::File(folder.join("alertmanager.yml")));
+    }
+    if let Some(logs) = options.logs.as_mut().filter(|logs| logs.files.is_none()) {
+        logs.files = Some(folder.join("files.yml"));
     }
     Ok(())
 }
@@ -63,6 +71,7 @@ pub fn where_to_look(options: &Options) -> String {
     row("Targets", pages, "/targets");
     row("Alerts", pages, "/alerts");
     row("Prometheus API", options.faces.prometheus.first().map(String::as_str), "/api/v1/query?query=up");
+    row("Loki API", options.faces.loki.as_deref(), "/loki/api/v1/labels");
     row("Alertmanager API", options.faces.alertmanager.as_deref(), "/api/v2/status");
     row("Host metrics", options.faces.node.as_deref(), "/metrics");
     if let ConfigSource::File(file) = &options.prometheus {

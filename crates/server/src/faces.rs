@@ -13,13 +13,15 @@ use novaobs_host::Host;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::logs::Logs;
 use crate::pages::{self, PageConfig};
 use crate::stack::{Stack, StartError};
 use crate::views::Views;
 
-/// Where the :3000 face has the other two, under Grafana's own paths for datasources.
+/// Where the :3000 face has the others, under Grafana's own paths for datasources.
 const PROMETHEUS_PROXY: &str = "/api/datasources/proxy/uid/prometheus";
 const ALERTMANAGER_PROXY: &str = "/api/datasources/proxy/uid/alertmanager";
+const LOKI_PROXY: &str = "/api/datasources/proxy/uid/loki";
 /// Where the pages of the :9090 face find the Alertmanager of this process.
 const ALERTMANAGER_PATH: &str = "/alertmanager";
 
@@ -31,6 +33,18 @@ pub struct Routers {
     pub alertmanager: Option<Router>,
     /// :3000.
     pub grafana: Router,
+    /// :3100, 4317 and 4318, when logs run.
+    pub logs: Option<LogRouters>,
+}
+
+/// The routers of logs.
+pub struct LogRouters {
+    /// :3100.
+    pub loki: Router,
+    /// :4317.
+    pub otlp_grpc: Router,
+    /// :4318.
+    pub otlp_http: Router,
 }
 
 /// Builds all routers over one stack.
@@ -42,6 +56,7 @@ pub fn routers(
     readiness: Arc<Readiness>,
     stop: CancellationToken,
 ) -> Result<Routers, StartError> {
+    let logs = stack.logs.as_ref().map(|logs| log_routers(stack, logs, stop.clone())).transpose()?;
     let views = Arc::new(Views { stack: stack.clone(), stop });
     let api = prometheus::router(prometheus_state(stack, &views, readiness))?;
     let alertmanager = stack.alertmanager.clone().map(|alertmanager| {
@@ -62,7 +77,8 @@ pub fn routers(
     });
     Ok(Routers {
         prometheus: prometheus_face(stack, api.clone(), alertmanager.clone()),
-        grafana: grafana_face(stack, api, alertmanager.clone()),
+        grafana: grafana_face(stack, api, alertmanager.clone(), logs.as_ref().map(|logs| logs.loki.clone())),
+        logs,
         alertmanager: alertmanager.map(|router| router.route("/", get(alertmanager_home))),
     })
 }
@@ -120,7 +136,29 @@ fn prometheus_face(stack: &Arc<Stack>, api: Router, alertmanager: Option<Router>
         .nest(&options.route_prefix, face)
 }
 
-fn grafana_face(stack: &Arc<Stack>, api: Router, alertmanager: Option<Router>) -> Router {
+fn log_routers(
+    stack: &Arc<Stack>,
+    logs: &Arc<Logs>,
+    stop: CancellationToken,
+) -> Result<LogRouters, StartError> {
+    Ok(LogRouters {
+        loki: logs.router(&stack.registry, stop)?.route("/", get(loki_home)),
+        otlp_grpc: novaobs_push::otlp_grpc_routes(logs.push.clone()),
+        otlp_http: novaobs_push::otlp_http_routes(logs.push.clone()),
+    })
+}
+
+/// The Loki face has no pages of its own: they are on the pages' port.
+async fn loki_home() -> &'static str {
+    "novaobs: the Loki API is at /loki/api/v1, its page is Explore on the pages' port\n"
+}
+
+fn grafana_face(
+    stack: &Arc<Stack>,
+    api: Router,
+    alertmanager: Option<Router>,
+    loki: Option<Router>,
+) -> Router {
     let pages = pages::grafana(PageConfig {
         base_path: "/".to_owned(),
         prometheus: PROMETHEUS_PROXY.to_owned(),
@@ -130,6 +168,9 @@ fn grafana_face(stack: &Arc<Stack>, api: Router, alertmanager: Option<Router>) -
     let mut face = pages.nest(PROMETHEUS_PROXY, api).route("/api/health", get(health));
     if let Some(alertmanager) = alertmanager {
         face = face.nest(ALERTMANAGER_PROXY, alertmanager);
+    }
+    if let Some(loki) = loki {
+        face = face.nest(LOKI_PROXY, loki);
     }
     face
 }

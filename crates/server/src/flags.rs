@@ -1,6 +1,7 @@
 //! Command-line flags from tables: each flag is defined once, with its default and its help, and the
 //! parser, `--help` and `/api/v1/status/flags` all follow from that row.
 
+pub mod agent;
 pub mod loki;
 pub mod prometheus;
 pub mod serve;

@@ -5,12 +5,14 @@
 //! [`faces`]. This is the only crate that opens ports and picks stores. Nothing here is global but the log:
 //! tests start two runtimes in one process.
 
+pub mod agent;
 pub mod check;
 pub mod demo;
 pub mod faces;
 pub mod flags;
 pub mod http;
 pub mod logging;
+pub mod logs;
 pub mod loki_config;
 pub mod memory;
 pub mod options;

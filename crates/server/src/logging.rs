@@ -1,12 +1,19 @@
 //! The stack's own log lines: logfmt or JSON on standard error, as the peers write them.
 
 use std::fmt::{self, Write as _};
+use std::io;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +24,71 @@ pub enum LogFormat {
     Json,
 }
 
+/// Lines waiting for who keeps them; more are only on standard error.
+const WAITING_LINES: usize = 4096;
+
+/// The level in use, and how to change it. Logging is one thing per process.
+static LEVEL: OnceLock<Mutex<(Level, SetFilter)>> = OnceLock::new();
+/// Where lines go beside standard error.
+static LINES: OnceLock<SyncSender<String>> = OnceLock::new();
+
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send>;
+
 /// Starts logging for the whole process; a second call changes nothing.
 pub fn init(level: Level, format: LogFormat) {
-    let directives =
-        format!("{level},hyper=warn,rustls=warn,hickory_proto=error,hickory_resolver=error,h2=warn");
-    let filter = tracing_subscriber::EnvFilter::new(directives);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Tee).event_format(Lines(format));
     // The only failure is that a subscriber is set already, as in tests that start two runtimes.
-    let _ = builder.event_format(Lines(format)).try_init();
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let set = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+        let _ = LEVEL.set(Mutex::new((level, Box::new(set))));
+    }
+}
+
+fn filter(level: Level) -> EnvFilter {
+    EnvFilter::new(format!(
+        "{level},hyper=warn,rustls=warn,hickory_proto=error,hickory_resolver=error,h2=warn"
+    ))
+}
+
+/// The level of log lines; `info` before logging has started.
+pub fn level() -> Level {
+    LEVEL.get().map_or(Level::INFO, |level| level.lock().0)
+}
+
+/// Changes the level.
+///
+/// # Errors
+/// When logging has not started.
+pub fn set_level(level: Level) -> Result<(), String> {
+    let mut current = LEVEL.get().ok_or("logging has not started")?.lock();
+    (current.1)(filter(level))?;
+    current.0 = level;
+    Ok(())
+}
+
+/// From now on every line also goes here, for whoever asks first; nobody is held up when they wait too long.
+pub fn lines() -> Option<Receiver<String>> {
+    let (sender, lines) = sync_channel(WAITING_LINES);
+    LINES.set(sender).ok().map(|()| lines)
+}
+
+/// Standard error, and the one who keeps lines. A line is one write.
+struct Tee;
+
+impl io::Write for Tee {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(keeper) = LINES.get() {
+            // A full queue loses the line there, not here.
+            let _ = keeper.try_send(String::from_utf8_lossy(line).trim_end().to_owned());
+        }
+        io::stderr().write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 struct Lines(LogFormat);

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use novaobs_config::size;
 use novaobs_model::GoRegex;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::flags::{FlagError, Flags};
 use crate::http::Limits;
 use crate::logging::LogFormat;
+use crate::logs::{LogsOptions, LokiSource};
+use crate::loki_config::{LokiConfig, Sources};
 use crate::memory;
 
 /// Everything a [`crate::Runtime`] needs to know.
@@ -19,6 +22,8 @@ pub struct Options {
     pub prometheus: ConfigSource,
     /// Where `alertmanager.yml` comes from; `None` runs without an Alertmanager.
     pub alertmanager: Option<ConfigSource>,
+    /// What logs are started with; `None` runs without them.
+    pub logs: Option<LogsOptions>,
     /// Folder of the metrics store.
     pub metrics_path: PathBuf,
     /// Folder of silences, alerts and the notification log.
@@ -81,6 +86,12 @@ pub struct Faces {
     pub alertmanager: Option<String>,
     /// The host exporter.
     pub node: Option<String>,
+    /// Loki's API.
+    pub loki: Option<String>,
+    /// OTLP over gRPC.
+    pub otlp_grpc: Option<String>,
+    /// OTLP over HTTP.
+    pub otlp_http: Option<String>,
 }
 
 /// Limits of queries.
@@ -122,6 +133,12 @@ pub struct Notifier {
 
 /// Where operators of the platform keep their files.
 const PROMETHEUS_FILES: [&str; 2] = ["deployment/monitoring/prometheus.yml", "prometheus.yml"];
+const LOKI_FILES: [&str; 4] = [
+    "deployment/loki/loki-config.yml",
+    "deployment/loki/loki-config.yaml",
+    "loki-config.yml",
+    "loki-config.yaml",
+];
 const ALERTMANAGER_FILES: [&str; 2] = ["deployment/monitoring/alertmanager.yml", "alertmanager.yml"];
 /// How often `serve` and `demo` look at their files.
 const WATCH: Duration = Duration::from_secs(5);
@@ -151,14 +168,59 @@ impl Options {
             grafana: listen("grafana.listen"),
             alertmanager: listen("alertmanager.listen"),
             node: listen("node.listen"),
+            loki: listen("loki.listen"),
+            otlp_grpc: listen("otlp-grpc.listen"),
+            otlp_http: listen("otlp-http.listen"),
         };
+        let wants_logs = faces.loki.is_some() || faces.otlp_grpc.is_some() || faces.otlp_http.is_some();
+        let logs = wants_logs.then(|| logs(flags, &data)).transpose()?;
         let prometheus =
             find_config(flags.get("prometheus.config"), &PROMETHEUS_FILES, || built_in_prometheus(&faces));
         let alertmanager = find_config(flags.get("alertmanager.config"), &ALERTMANAGER_FILES, || {
             BUILT_IN_ALERTMANAGER.to_owned()
         });
         let (metrics, alerts) = (data.join("metrics"), data.join("alerts"));
-        Options::common(flags, metrics, alerts, faces, prometheus, Some(alertmanager), Some(WATCH))
+        let common =
+            Options::common(flags, metrics, alerts, faces, prometheus, Some(alertmanager), Some(WATCH))?;
+        Ok(Options { logs, ..common })
+    }
+
+    /// What `novaobs loki` and a link named `loki` start: that face alone. `flags` are those of Prometheus at
+    /// their defaults, `own` those of Loki; `config` is what `sources` say.
+    ///
+    /// # Errors
+    /// [`FlagError`].
+    pub fn loki(
+        flags: &Flags,
+        own: &Flags,
+        sources: Sources,
+        config: &LokiConfig,
+    ) -> Result<Self, FlagError> {
+        let data = config.storage.folder.clone().unwrap_or_else(|| PathBuf::from("data"));
+        let server = &config.server;
+        let loki = format!("{}:{}", server.http_listen_address, server.http_listen_port);
+        let faces = Faces { loki: Some(loki), ..Faces::default() };
+        let (metrics, alerts) = (data.join("rule-series"), data.join("rule-state"));
+        let built_in = ConfigSource::BuiltIn(alertmanagers(&config.ruler.alertmanagers));
+        let common = Options::common(flags, metrics, alerts, faces, built_in, None, None)?;
+        let memory = match own.get("memory") {
+            "" => common.memory,
+            _ => own.read("memory", |text| size::parse(text).map(|bytes| bytes.0))?,
+        };
+        let connections = match server.http_listen_conn_limit {
+            0 => Semaphore::MAX_PERMITS,
+            limit => limit,
+        };
+        let logs = LogsOptions {
+            source: LokiSource::File(sources),
+            path: data,
+            cold: None,
+            max_bytes: None,
+            files: None,
+            own_lines: false,
+        };
+        let limits = Limits { connections, read_timeout: server.http_server_read_timeout };
+        Ok(Options { logs: Some(logs), memory, limits, ..common })
     }
 
     fn common(
@@ -186,6 +248,7 @@ impl Options {
         Ok(Options {
             prometheus,
             alertmanager,
+            logs: None,
             metrics_path,
             alerts_path,
             retention_time,
@@ -230,6 +293,58 @@ impl Options {
             flags: flags.clone(),
         })
     }
+}
+
+/// What `serve` starts logs with.
+fn logs(flags: &Flags, data: &Path) -> Result<LogsOptions, FlagError> {
+    let named = flags.get("loki.config");
+    let source = match LOKI_FILES.iter().find(|file| Path::new(file).is_file()) {
+        _ if !named.is_empty() => LokiSource::File(Sources { files: named.to_owned(), ..Sources::default() }),
+        Some(file) => LokiSource::File(Sources { files: (*file).to_owned(), ..Sources::default() }),
+        None => LokiSource::BuiltIn,
+    };
+    let path = data.join("logs");
+    let cold = match flags.get("logs.cold") {
+        "" => data.join("logs-cold").to_string_lossy().into_owned(),
+        place => place.to_owned(),
+    };
+    let after = flags.duration("logs.hot-for")?;
+    let bytes = |text: &str| size::parse(text).map(|bytes| bytes.0);
+    Ok(LogsOptions {
+        source,
+        path,
+        cold: (!after.is_zero()).then_some((after, cold)),
+        max_bytes: match flags.get("logs.max-size") {
+            "" => None,
+            _ => Some(flags.read("logs.max-size", bytes)?),
+        },
+        files: Some(flags.get("logs.files")).filter(|file| !file.is_empty()).map(PathBuf::from),
+        own_lines: true,
+    })
+}
+
+/// A `prometheus.yml` that scrapes nothing and sends alerts to these.
+fn alertmanagers(urls: &[Url]) -> String {
+    let mut text = "scrape_configs: []\n".to_owned();
+    if !urls.is_empty() {
+        text.push_str("alerting:\n  alertmanagers:\n");
+    }
+    for url in urls {
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let host = url.host_str().unwrap_or("localhost");
+        text.push_str(&format!(
+            "  - scheme: {}\n    path_prefix: '{}'\n    static_configs: [{{targets: ['{host}{port}']}}]\n",
+            url.scheme(),
+            url.path().trim_end_matches('/'),
+        ));
+        if let Some(password) = url.password() {
+            text.push_str(&format!(
+                "    basic_auth: {{username: '{}', password: '{password}'}}\n",
+                url.username()
+            ));
+        }
+    }
+    text
 }
 
 /// Level and form of log lines.

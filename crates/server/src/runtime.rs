@@ -45,6 +45,9 @@ impl Runtime {
             prometheus.push(http::listen("prometheus", address).await?);
         }
         let grafana = listen("grafana", options.faces.grafana.as_deref()).await?;
+        let loki = listen("loki", options.faces.loki.as_deref()).await?;
+        let otlp_grpc = listen("otlp-grpc", options.faces.otlp_grpc.as_deref()).await?;
+        let otlp_http = listen("otlp-http", options.faces.otlp_http.as_deref()).await?;
         let alertmanager = listen("alertmanager", options.faces.alertmanager.as_deref()).await?;
         let node = listen("node", options.faces.node.as_deref()).await?;
 
@@ -76,16 +79,26 @@ impl Runtime {
         for listener in prometheus {
             serve("prometheus", listener, routers.prometheus.clone(), &guard)?;
         }
-        // The pages' face leads to both APIs: what guards one of the three guards them all. The host exporter
+        // The pages' face leads to all APIs: what guards one of them guards them all. The host exporter
         // is a server of its own, and stays open.
+        let (loki_router, grpc_router, http_router) = match routers.logs {
+            Some(logs) => (Some(logs.loki), Some(logs.otlp_grpc), Some(logs.otlp_http)),
+            None => (None, None, None),
+        };
         for (face, listener, router, guard) in [
             ("grafana", grafana, Some(routers.grafana), &guard),
+            ("loki", loki, loki_router, &guard),
+            ("otlp-grpc", otlp_grpc, grpc_router, &guard),
+            ("otlp-http", otlp_http, http_router, &guard),
             ("alertmanager", alertmanager, routers.alertmanager, &guard),
             ("node", node, Some(faces::node()), &None),
         ] {
             if let (Some(listener), Some(router)) = (listener, router) {
                 serve(face, listener, router, guard)?;
             }
+        }
+        if let Some(logs) = stack.logs.clone() {
+            servers.push(tokio::spawn(logs.watch(close.clone())));
         }
         if let Some(interval) = watch {
             servers.push(tokio::spawn(watch_files(stack.clone(), interval, close.clone())));

@@ -20,6 +20,8 @@ use novaobs_tsdb::{Settings, Tsdb};
 use parking_lot::RwLock;
 use prometheus::{Gauge, Registry};
 
+use crate::logs::{Logs, Shared};
+use crate::loki_config::LokiConfigError;
 use crate::options::{ConfigSource, Options};
 use crate::prometheus_config::{PrometheusConfig, StorageConfig, log_warnings, matching_files};
 use crate::web_config::TlsError;
@@ -52,6 +54,8 @@ pub struct Stack {
     pub notifier: Notifier,
     /// The Alertmanager of this process.
     pub alertmanager: Option<Alertmanager>,
+    /// Logs, when their face runs.
+    pub logs: Option<Arc<Logs>>,
     /// The text of `alertmanager.yml` as loaded, secrets hidden.
     pub alertmanager_yaml: Arc<RwLock<String>>,
     /// When it was started.
@@ -81,6 +85,12 @@ pub enum StartError {
     /// A configuration file has errors.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// The configuration of logs has errors.
+    #[error(transparent)]
+    Loki(#[from] LokiConfigError),
+    /// The log store does not open.
+    #[error(transparent)]
+    Logs(#[from] novaobs_events::OpenError),
     /// The metrics store does not open.
     #[error(transparent)]
     Store(#[from] novaobs_tsdb::OpenError),
@@ -228,12 +238,14 @@ impl Stack {
         };
         let sd_metrics = SdMetrics::new(&registry)?;
         let notifier = Notifier::new(notifier_options, &registry, sd_metrics.clone())?;
+        let alerts: Arc<dyn AlertSink> =
+            Arc::new(Fanout { alertmanager: alertmanager.clone(), notifier: notifier.clone() });
         let rules = RuleManager::new(
             RuleOptions {
                 language: Arc::new(PromQl::new(engine.clone(), source.clone(), parse_options)),
                 sink: sink.clone(),
                 source,
-                alerts: Arc::new(Fanout { alertmanager: alertmanager.clone(), notifier: notifier.clone() }),
+                alerts: alerts.clone(),
                 outage_tolerance: options.rules.outage_tolerance,
                 grace_period: options.rules.grace_period,
                 resend_delay: options.rules.resend_delay,
@@ -244,6 +256,7 @@ impl Stack {
             runtime,
         )?;
         std::fs::create_dir_all(&options.alerts_path)?;
+        let logs = open_logs(&options, &pool, &registry, (&store, &alerts)).await?;
         let scrape = ScrapeManager::new(sink, &registry, sd_metrics)?;
         let stack = Arc::new(Stack {
             loaded: RwLock::new(Arc::new(files.summary())),
@@ -256,6 +269,7 @@ impl Stack {
             rules,
             notifier,
             alertmanager,
+            logs,
             alertmanager_yaml: Arc::default(),
             started: SystemTime::now(),
             reloading: tokio::sync::Mutex::default(),
@@ -347,6 +361,9 @@ impl Stack {
     pub async fn stop(&self) {
         self.scrape.stop().await;
         self.rules.stop().await;
+        if let Some(logs) = self.logs.clone() {
+            logs.stop().await;
+        }
         self.notifier.stop().await;
         let (alertmanager, store) = (self.alertmanager.clone(), self.store.clone());
         let closing = tokio::task::spawn_blocking(move || {
@@ -362,6 +379,40 @@ impl Stack {
         if let Err(ended) = closing.await {
             tracing::error!(error = %ended, "closing the stores ended early");
         }
+    }
+}
+
+/// Opens logs on a thread that may block, when their face runs.
+async fn open_logs(
+    options: &Options,
+    pool: &Pool,
+    registry: &Registry,
+    (store, alerts): (&Arc<Tsdb>, &Arc<dyn AlertSink>),
+) -> Result<Option<Arc<Logs>>, StartError> {
+    let Some(logs) = options.logs.clone() else { return Ok(None) };
+    let (pool, registry, alerts, store) = (pool.clone(), registry.clone(), alerts.clone(), store.clone());
+    let (memory, alerts_path) = (options.memory, options.alerts_path.clone());
+    let external_url = options.external_url.as_str().trim_end_matches('/').to_owned();
+    let runtime = tokio::runtime::Handle::current();
+    let opening = tokio::task::spawn_blocking(move || {
+        // Read once: the peer does not reload this file either, only the runtime file and the rules.
+        let loaded = logs.source.load()?;
+        log_warnings(&loaded.warnings);
+        let shared = Shared {
+            pool: &pool,
+            memory,
+            registry: &registry,
+            sink: store.clone(),
+            series: store,
+            alerts,
+            alerts_path: &alerts_path,
+            external_url,
+        };
+        Logs::open(&logs, loaded.value, shared, runtime)
+    });
+    match opening.await {
+        Ok(opened) => Ok(Some(Arc::new(opened?))),
+        Err(ended) => Err(StartError::Io(io::Error::other(ended))),
     }
 }
 
