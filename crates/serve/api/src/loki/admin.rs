@@ -3,7 +3,7 @@
 use ::prometheus::{Encoder, TextEncoder};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
 use super::Api;
@@ -154,10 +154,9 @@ pub(super) async fn memberlist() -> Response {
 }
 
 /// Rings: one process has none.
-pub(super) async fn ring() -> Html<&'static str> {
-    Html(
-        "<!DOCTYPE html>\n<html><head><title>Ring Status</title></head><body><h1>Ring Status</h1><p>One process serves everything: there is no ring.</p></body></html>\n",
-    )
+pub(super) async fn ring() -> Response {
+    const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Ring Status</title></head><body><h1>Ring Status</h1><p>One process serves everything: there is no ring.</p></body></html>\n";
+    ([(header::CONTENT_TYPE, "text/html")], PAGE).into_response()
 }
 
 /// Caches that deletes must invalidate: none.

@@ -8,7 +8,7 @@ use novaobs_model::Labels;
 use novaobs_wire::number::parse_float;
 use serde_json::Value;
 
-/// What a field's values look like, taken from the first one seen.
+/// What a field's values look like, taken from the last one seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldType {
     Int,
@@ -206,6 +206,7 @@ impl Fields {
         if field.json_path.is_empty() {
             field.json_path.extend_from_slice(path);
         }
+        field.kind = FieldType::of(value);
         if field.seen.insert(value.to_owned()) {
             field.values.push(value.to_owned());
         }

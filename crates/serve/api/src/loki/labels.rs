@@ -109,7 +109,7 @@ pub(super) async fn collect<T: Default + Send + 'static>(
 ) -> Result<T, ApiError> {
     let Asked { tenant, params, headers } = asked;
     let limits = limits_of(api, tenant, headers);
-    let range = checked(params.range(now())?, &limits)?;
+    let Some(range) = checked(params.range(now())?, &limits)? else { return Ok(T::default()) };
     let of = tenant.clone();
     let done = run(api, tenant, &limits, move |source, control| {
         let mut found = T::default();
@@ -121,14 +121,14 @@ pub(super) async fn collect<T: Default + Send + 'static>(
     Ok(done.await?.value)
 }
 
-/// Checks a range that may end before it begins.
-fn checked(range: Range, limits: &Limits) -> Result<Range, ApiError> {
+/// Checks a range that may end before it begins; `None` when the tenant may see nothing of it.
+fn checked(range: Range, limits: &Limits) -> Result<Option<Range>, ApiError> {
     check_length(range.end.saturating_sub(range.start) / 1_000_000 * 1_000_000, limits)?;
-    let seen = within_lookback(range, limits, now()).filter(|range| range.end >= range.start);
-    seen.ok_or_else(|| {
+    if range.end < range.start {
         let back = novaobs_model::duration::format(limits.max_query_lookback);
-        ApiError::bad(format!(
+        return Err(ApiError::bad(format!(
             "this data is no longer available, it is past now - max_query_lookback ({back})"
-        ))
-    })
+        )));
+    }
+    Ok(within_lookback(range, limits, now()))
 }

@@ -83,10 +83,7 @@ pub(super) fn categorizes(flags: &[String]) -> bool {
 pub(super) fn encoding_flags(headers: &axum::http::HeaderMap) -> Vec<String> {
     let text = headers.get("X-Loki-Response-Encoding-Flags").and_then(|value| value.to_str().ok());
     let flags = text.unwrap_or_default().split(',').map(str::trim);
-    let mut flags: Vec<String> = flags.filter(|flag| !flag.is_empty()).map(str::to_owned).collect();
-    flags.sort();
-    flags.dedup();
-    flags
+    flags.filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
 }
 
 /// All labels of a stream in one set.

@@ -120,8 +120,10 @@ impl RuleGroup {
             return;
         }
         out.push_str(&format!("{pad}rules:\n"));
+        // Go's writer indents by four, but by two within an item of a list.
+        let deeper = if indent == 0 { 4 } else { indent + 2 };
         for rule in &self.rules {
-            rule.write(out, &format!("{pad}    "));
+            rule.write(out, &" ".repeat(deeper));
         }
     }
 
