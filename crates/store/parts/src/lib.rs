@@ -40,16 +40,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod align;
+mod bits;
+mod cells;
+mod columns;
 mod error;
 mod file;
-mod lines;
+mod filters;
+mod kinds;
+mod layout;
 mod memory;
-mod provisional;
+mod merge;
+mod pages;
+mod part;
+mod read;
+mod search;
+mod shapes;
+mod shred;
+mod streams;
+mod thrift;
+mod write;
+mod writer;
 
 pub use error::{MergeError, PartError, WriteError};
 pub use file::{MemoryFile, PartFile};
 pub use memory::scan_rows;
-pub use provisional::{Block, Part, merge, write};
+pub use merge::merge;
+pub use part::{Block, Part};
+pub use write::write;
 
 use novaobs_model::logs::RowFilter;
 

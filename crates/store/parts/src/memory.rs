@@ -5,13 +5,13 @@ use novaobs_model::logs::{
     Structure, TextColumn,
 };
 
-use crate::lines::LineCheck;
+use crate::search::LineSearch;
 
 /// The rows of `streams` that `scan` asks for, in batches of at most `batch_rows` rows: the same answer that
 /// a part written of them gives, but for the structure of lines, which is [`Structure::Text`] everywhere.
 /// Streams may be repeated and their rows in any order; equal rows are given once.
 pub fn scan_rows(streams: &[LogStream], scan: &LogScan, batch_rows: usize) -> Vec<LogBatch> {
-    let checks: Vec<LineCheck> = scan.lines.iter().map(LineCheck::new).collect();
+    let search = LineSearch::new(&scan.lines);
     let mut groups: Vec<&LogStream> = streams
         .iter()
         .filter(|stream| scan.matchers.iter().all(|matcher| matcher.matches_labels(&stream.labels)))
@@ -20,7 +20,7 @@ pub fn scan_rows(streams: &[LogStream], scan: &LogScan, batch_rows: usize) -> Ve
     let mut out =
         Output { scan, batch_rows: batch_rows.max(1), batch: LogBatch::default(), done: Vec::new() };
     for group in groups.chunk_by(|a, b| a.labels == b.labels) {
-        for (stream, row) in wanted_rows(group, scan, &checks) {
+        for (stream, row) in wanted_rows(group, scan, &search) {
             out.push(stream, row);
         }
         if scan.order != Order::Any {
@@ -42,7 +42,7 @@ pub fn scan_rows(streams: &[LogStream], scan: &LogScan, batch_rows: usize) -> Ve
 fn wanted_rows<'a>(
     group: &[&'a LogStream],
     scan: &LogScan,
-    checks: &[LineCheck],
+    search: &LineSearch,
 ) -> Vec<(&'a LogStream, usize)> {
     let mut rows: Vec<(i64, &LogStream, usize)> = Vec::new();
     for stream in group {
@@ -61,7 +61,7 @@ fn wanted_rows<'a>(
         for (_, stream, row) in same {
             let seen = out.get(first..).unwrap_or_default();
             let repeated = same.len() > 1 && seen.iter().any(|(s, r)| same_row(s, *r, stream, *row));
-            if !repeated && row_passes(stream, *row, scan, checks) {
+            if !repeated && row_passes(stream, *row, scan, search) {
                 out.push((stream, *row));
             }
         }
@@ -73,8 +73,8 @@ fn same_row(a: &LogStream, row_a: usize, b: &LogStream, row_b: usize) -> bool {
     a.lines.get(row_a) == b.lines.get(row_b) && a.metadata.get(row_a).eq(b.metadata.get(row_b))
 }
 
-fn row_passes(stream: &LogStream, row: usize, scan: &LogScan, checks: &[LineCheck]) -> bool {
-    checks.iter().all(|check| check.passes(stream.lines.get(row)))
+fn row_passes(stream: &LogStream, row: usize, scan: &LogScan, search: &LineSearch) -> bool {
+    search.passes(stream.lines.get(row))
         && scan.fields.iter().all(|test| metadata_passes(test, stream, row))
 }
 
