@@ -682,12 +682,12 @@ fn assign(frame: &mut Frame<'_>, name: &str, value: &Value) -> bool {
     }
 }
 
-/// What an error about a pipeline's value is said to be at: the operand it came from.
+/// What an error about a pipeline's value is said to be at: the operand that was evaluated last.
 struct LastOperand<'a>(&'a Pipe);
 
 impl LastOperand<'_> {
     fn operand(&self) -> Option<&Operand> {
-        self.0.commands.last().and_then(|command| command.args.first())
+        self.0.commands.last().and_then(|command| command.args.last())
     }
 
     fn pos(&self) -> Pos {

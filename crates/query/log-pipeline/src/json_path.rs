@@ -135,13 +135,13 @@ impl<'a> Walk<'a, '_> {
         self.done.iter().all(|done| *done)
     }
 
-    /// Goes over all tokens. The keys on the way are known by level, so an object that no path leads into
-    /// costs a scan of its tokens only.
+    /// Goes over all tokens. Brackets only count levels, so a broken line is read on as far as strings end.
     fn run(&mut self) -> Option<()> {
         let bytes = self.line.as_bytes();
         let longest = self.paths.iter().map(Vec::len).max().unwrap_or(0);
+        // The last key of each level.
         let mut way: Vec<String> = Vec::new();
-        let (mut level, mut at) = (0usize, 0usize);
+        let (mut level, mut at) = (0i64, 0usize);
         while let Some(byte) = bytes.get(at) {
             match byte {
                 b'"' => {
@@ -152,39 +152,32 @@ impl<'a> Walk<'a, '_> {
                         continue;
                     }
                     let raw = self.line.get(at + 1..end).unwrap_or("");
-                    let mut key = String::new();
-                    if escaped && !json::unescape(&mut key, raw) {
-                        return None;
-                    }
-                    let key = if escaped { key } else { raw.to_owned() };
                     at = next + 1;
-                    if level <= longest {
-                        if level < 1 {
-                            (self.each)(None, Err(JsonError::Json));
-                            return None;
-                        }
-                        way.truncate(level - 1);
-                        way.resize(level - 1, String::new());
-                        way.push(key);
-                        self.at_key(&way, at);
-                        if self.is_complete() {
-                            return Some(());
-                        }
+                    if self.key(&mut way, level, longest, (raw, escaped), at)? {
+                        return Some(());
                     }
                     continue;
                 }
                 b'{' => level += 1,
-                b'}' if level == 0 => return self.below(at),
-                b'}' => level -= 1,
+                b'}' | b']' => level -= 1,
                 b'[' => {
-                    let on_way = way.get(..level.min(way.len())).unwrap_or(&[]);
-                    if way.len() >= level && self.leads_into_array(on_way) {
-                        self.array(on_way.to_vec(), at);
-                        if self.is_complete() {
-                            return Some(());
-                        }
+                    let Ok(depth) = usize::try_from(level) else {
+                        (self.each)(None, Err(JsonError::Json));
+                        return None;
+                    };
+                    if way.len() < depth && depth <= longest {
+                        way.resize(depth, String::new());
                     }
-                    at = json::block_end(bytes, at, b'[', b']')?;
+                    let on_way = way.get(..depth).filter(|on_way| self.leads_into_array(on_way));
+                    let Some(on_way) = on_way.map(<[String]>::to_vec) else {
+                        at = json::block_end(bytes, at, b'[', b']')?;
+                        continue;
+                    };
+                    level += 1;
+                    at = self.array(&on_way, at);
+                    if self.is_complete() {
+                        return Some(());
+                    }
                     continue;
                 }
                 _ => {}
@@ -194,27 +187,38 @@ impl<'a> Walk<'a, '_> {
         Some(())
     }
 
-    /// More objects were closed than opened: the next key is an error.
-    fn below(&mut self, at: usize) -> Option<()> {
-        let bytes = self.line.as_bytes();
-        let mut at = at + 1;
-        while let Some(byte) = bytes.get(at) {
-            match byte {
-                b'"' => {
-                    let (end, _) = json::string_end(bytes, at + 1)?;
-                    at = json::token(bytes, end + 1)?;
-                    if bytes.get(at) == Some(&b':') {
-                        break;
-                    }
-                }
-                b'[' => break,
-                _ => at += 1,
-            }
+    /// Takes a key whose value begins at `at`; whether all is found then. None: the walk ends here.
+    fn key(
+        &mut self,
+        way: &mut Vec<String>,
+        level: i64,
+        longest: usize,
+        (raw, escaped): (&str, bool),
+        at: usize,
+    ) -> Option<bool> {
+        let mut key = String::new();
+        if escaped && !json::unescape(&mut key, raw) {
+            return None;
         }
-        if at < bytes.len() {
+        if level < 1 {
             (self.each)(None, Err(JsonError::Json));
+            return None;
         }
-        None
+        let depth = usize::try_from(level).ok()?;
+        if depth > longest {
+            return Some(false);
+        }
+        if !escaped {
+            key.push_str(raw);
+        }
+        if way.len() < depth {
+            way.resize(depth, String::new());
+        }
+        if let Some(last) = way.get_mut(depth - 1) {
+            *last = key;
+        }
+        self.at_key(way.get(..depth)?, at);
+        Some(self.is_complete())
     }
 
     fn at_key(&mut self, way: &[String], at: usize) {
@@ -232,13 +236,17 @@ impl<'a> Walk<'a, '_> {
         self.paths.iter().zip(&self.done).any(|(path, done)| !done && index_behind(path, way).is_some())
     }
 
-    /// Takes what paths want of the array at `at`.
-    fn array(&mut self, way: Vec<String>, at: usize) {
-        let mut index = 0;
-        let mut at = at + 1;
-        while let Ok((value, end)) = json::value(self.line, at) {
+    /// Takes what paths want of the array that opens at `at`; where it closes or is broken.
+    fn array(&mut self, way: &[String], at: usize) -> usize {
+        let bytes = self.line.as_bytes();
+        let mut at = json::token(bytes, at + 1).unwrap_or(at + 1);
+        if bytes.get(at) == Some(&b']') {
+            return at;
+        }
+        for index in 0.. {
+            let Ok((value, end)) = json::value(self.line, at) else { return at };
             for (i, path) in self.paths.iter().enumerate() {
-                if self.done.get(i).copied().unwrap_or(true) || index_behind(path, &way) != Some(index) {
+                if self.done.get(i).copied().unwrap_or(true) || index_behind(path, way) != Some(index) {
                     continue;
                 }
                 set(&mut self.done, i);
@@ -246,12 +254,13 @@ impl<'a> Walk<'a, '_> {
                     (self.each)(Some(i), found);
                 }
             }
-            index += 1;
-            match json::token(self.line.as_bytes(), end) {
-                Some(next) if self.line.as_bytes().get(next) == Some(&b',') => at = next + 1,
-                _ => return,
+            match json::token(bytes, end) {
+                Some(next) if bytes.get(next) == Some(&b',') => at = next + 1,
+                Some(next) => return next,
+                None => return end,
             }
         }
+        at
     }
 }
 

@@ -425,11 +425,15 @@ impl RowLabels {
     }
 
     /// Only these labels (`by`), or all but these (`without`). A row with an error keeps all its labels, so
-    /// that the error is seen. A name that a stage took away stays away under `by`, as with the peer, even
+    /// that the error is seen, unless it was asked for by name ([`PRESERVE_ERROR`]). A name that a stage took away stays away under `by`, as with the peer, even
     /// when a later stage set it again.
     pub fn grouped(&self, without: bool, names: &[String]) -> Labels {
         if !self.error().is_empty() {
-            return self.merged();
+            if without || self.label(PRESERVE_ERROR).is_none() {
+                return self.merged();
+            }
+            let named = names.iter().filter_map(|name| Some((name.as_str(), self.get(name)?)));
+            return set_of(named);
         }
         if without {
             let pairs = self.visible().map(|entry| self.pair(entry));
