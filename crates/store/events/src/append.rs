@@ -10,7 +10,7 @@ use std::time::Instant;
 use novaobs_model::{AppendError, Lease, LogStream, Tenant};
 use parking_lot::Mutex;
 
-use crate::limits::{FLUSH_BYTES, FLUSH_ROWS, MEMORY_WAIT, UNFLUSHED_BYTES};
+use crate::limits::{FLUSH_BYTES, FLUSH_ROWS, MEMORY_WAIT, SLOW_DOWN_BYTES, UNFLUSHED_BYTES};
 use crate::memory::{Chunk, Memory, split};
 use crate::recent::hash_entries;
 use crate::record;
@@ -94,7 +94,10 @@ impl Store {
 
     /// Memory for a call; waits for a flush when there is none left.
     fn take_memory(&self, bytes: u64) -> Result<Lease, AppendError> {
-        if let Some(why) = self.failing.lock().clone()
+        let failing = self.failing.lock().clone();
+        // Where flushes fail, waiting for one is of no use.
+        let mut slowed = failing.is_some();
+        if let Some(why) = failing
             && self.metrics.memory_bytes.get() as u64 > UNFLUSHED_BYTES
         {
             self.metrics.refused.inc();
@@ -103,14 +106,18 @@ impl Store {
         let until = Instant::now() + MEMORY_WAIT;
         loop {
             let seen = *self.flush_count.lock();
+            let crowded = self.metrics.memory_bytes.get() as u64 > SLOW_DOWN_BYTES && !slowed;
             let refused = match self.pool.take(bytes) {
-                Ok(lease) => return Ok(lease),
-                Err(refused) => refused,
+                Ok(lease) if !crowded => return Ok(lease),
+                Ok(_) => None,
+                Err(refused) => Some(refused),
             };
             self.want_flush();
             let mut count = self.flush_count.lock();
             let timed_out = *count == seen && self.flushed.wait_until(&mut count, until).timed_out();
             drop(count);
+            slowed |= timed_out;
+            let Some(refused) = refused else { continue };
             if timed_out || self.is_closing() || bytes > self.pool.limit() {
                 self.metrics.refused.inc();
                 return Err(match self.failing.lock().clone() {
@@ -203,5 +210,63 @@ impl Store {
     /// Whether a tenant's memory is to be written to parts for its size.
     pub(crate) fn is_full(memory: &Memory) -> bool {
         memory.active.as_ref().is_some_and(|rows| rows.rows >= FLUSH_ROWS || rows.bytes >= FLUSH_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use novaobs_model::logs::{PairLists, Strings};
+    use novaobs_model::{AppendError, Labels, LogSink, LogStream, Tenant};
+
+    use crate::{Events, Options};
+
+    fn stream(lines: &[&str]) -> LogStream {
+        LogStream {
+            labels: Labels::from_pairs([("app", "web")]),
+            timestamps: vec![1; lines.len()],
+            lines: lines.iter().copied().collect::<Strings>(),
+            metadata: PairLists::empty_rows(lines.len()),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_refuses_a_call_whole_and_takes_it_when_sent_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let registry = prometheus::Registry::new();
+            Events::open(folder.path(), Options { background: false, ..Options::new(&registry) }).unwrap()
+        };
+        let events = open();
+        let tenant = Tenant::new("fake");
+        let rows = |events: &Events| events.stats().tenants.first().map_or(0, |tenant| tenant.memory_rows);
+        events.append(&tenant, &[stream(&["a"])]).unwrap();
+        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let good = events.store.writer.lock().wal.replace_file(full);
+        for _ in 0..2 {
+            let refused = events.append(&tenant, &[stream(&["a", "b", "c"])]).unwrap_err();
+            assert!(
+                matches!(&refused, AppendError::ReadOnly(why) if why.contains("cannot write the log")),
+                "{refused}"
+            );
+            assert_eq!(rows(&events), 1);
+        }
+        events.store.writer.lock().wal.replace_file(good);
+        events.append(&tenant, &[stream(&["a", "b", "c"])]).unwrap();
+        assert_eq!(rows(&events), 3);
+        // An empty call, and one with nothing new, write nothing.
+        let end = events.store.writer.lock().wal.end();
+        events.append(&tenant, &[]).unwrap();
+        events.append(&tenant, &[stream(&[])]).unwrap();
+        events.append(&tenant, &[stream(&["c", "b"])]).unwrap();
+        assert_eq!(events.store.writer.lock().wal.end(), end);
+        events.close();
+        drop(events);
+        assert_eq!(
+            open().stats().tenants.first().map(|tenant| (tenant.rows, tenant.memory_rows)),
+            Some((3, 0))
+        );
     }
 }

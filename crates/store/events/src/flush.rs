@@ -7,7 +7,9 @@ use std::time::Instant;
 use novaobs_model::{LogStream, Tenant};
 use novaobs_parts::PartInfo;
 
-use crate::limits::{FLUSH_AFTER, FLUSH_LOG_BYTES, FLUSH_SMALL_AFTER, SMALL_LOG_BYTES, SMALL_MEMORY_BYTES};
+use crate::limits::{
+    CROWDED_BYTES, FLUSH_AFTER, FLUSH_LOG_BYTES, FLUSH_SMALL_AFTER, SMALL_LOG_BYTES, SMALL_MEMORY_BYTES,
+};
 use crate::manifest::PartEntry;
 use crate::memory::join;
 use crate::names::{self, Partition};
@@ -20,24 +22,24 @@ impl Store {
     pub(crate) fn flush(&self, all: bool) -> io::Result<()> {
         let _one = self.flushing.lock();
         let all = all || self.log_bytes() > FLUSH_LOG_BYTES;
-        let due = |tenant: &Tenant| {
+        let mut tenants: Vec<(u64, Tenant)> = {
             let view = self.view.read();
-            let memory = view.memories.get(tenant)?;
-            let active = memory.active.as_ref();
-            let old = active.is_some_and(|rows| {
-                let small = rows.bytes < SMALL_MEMORY_BYTES;
-                rows.since.elapsed() >= if small { FLUSH_SMALL_AFTER } else { FLUSH_AFTER }
-            });
-            (memory.sealed.is_some() || old || all || Store::is_full(memory)).then_some(())
+            view.memories.iter().map(|(tenant, memory)| (memory.size().1, tenant.clone())).collect()
         };
-        let tenants: Vec<Tenant> = self.view.read().memories.keys().cloned().collect();
+        // The largest first: when all together take too much, the small ones can stay.
+        tenants.sort_unstable_by(|a, b| b.cmp(a));
+        let mut held: u64 = tenants.iter().map(|(bytes, _)| bytes).sum();
+        let crowded = held > CROWDED_BYTES;
         let mut outcome = Ok(());
-        for tenant in tenants {
-            // A second time for what came while an earlier seal was still unwritten.
-            for _ in 0..2 {
-                if outcome.is_ok() && due(&tenant).is_some() {
-                    outcome = self.flush_tenant(&tenant);
-                }
+        for (bytes, tenant) in tenants {
+            if outcome.is_ok() && self.has_sealed(&tenant) {
+                // Left from a flush that failed.
+                outcome = self.write_sealed(&tenant);
+            }
+            let due = all || self.is_due(&tenant) || (crowded && held > CROWDED_BYTES / 2);
+            if outcome.is_ok() && due {
+                outcome = self.flush_tenant(&tenant);
+                held = held.saturating_sub(bytes);
             }
         }
         self.forget_empty();
@@ -49,6 +51,21 @@ impl Store {
         *self.flush_count.lock() += 1;
         self.flushed.notify_all();
         outcome
+    }
+
+    fn has_sealed(&self, tenant: &Tenant) -> bool {
+        self.view.read().memories.get(tenant).is_some_and(|memory| memory.sealed.is_some())
+    }
+
+    /// Whether a tenant's memory is full or old.
+    fn is_due(&self, tenant: &Tenant) -> bool {
+        let view = self.view.read();
+        let Some(memory) = view.memories.get(tenant) else { return false };
+        let old = memory.active.as_ref().is_some_and(|rows| {
+            let small = rows.bytes < SMALL_MEMORY_BYTES;
+            rows.since.elapsed() >= if small { FLUSH_SMALL_AFTER } else { FLUSH_AFTER }
+        });
+        old || Store::is_full(memory)
     }
 
     fn flush_tenant(&self, tenant: &Tenant) -> io::Result<()> {

@@ -15,7 +15,7 @@ pub(crate) const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// A tenant's memory is cut into parts at this many rows: one row group of a part.
 pub(crate) const FLUSH_ROWS: usize = 128 * 1024;
 /// Likewise at this many bytes: what replay and a scan of memory cost stays a fraction of a second.
-pub(crate) const FLUSH_BYTES: u64 = 48 << 20;
+pub(crate) const FLUSH_BYTES: u64 = 32 << 20;
 /// Rows older than this in memory go to a part: a quiet tenant makes 1,440 small parts a day, which four
 /// tiers of merging turn into a dozen, and bucket readers elsewhere are a minute behind.
 pub(crate) const FLUSH_AFTER: Duration = Duration::from_secs(60);
@@ -25,6 +25,11 @@ pub(crate) const SMALL_MEMORY_BYTES: u64 = 256 << 10;
 pub(crate) const FLUSH_SMALL_AFTER: Duration = Duration::from_secs(600);
 /// When the log is larger than this, all tenants are flushed, the quiet ones too: it bounds replay.
 pub(crate) const FLUSH_LOG_BYTES: u64 = 256 << 20;
+/// When all memories together take more, the largest are flushed until half of this is left.
+pub(crate) const CROWDED_BYTES: u64 = 2 * FLUSH_BYTES;
+/// With this much in memory an append waits for a flush, at most [`MEMORY_WAIT`]: who sends faster than parts
+/// are written is slowed down, not taken at any price.
+pub(crate) const SLOW_DOWN_BYTES: u64 = 3 * FLUSH_BYTES;
 /// When parts cannot be written, entries are taken until this much is in memory.
 pub(crate) const UNFLUSHED_BYTES: u64 = 512 << 20;
 /// How long an append waits for a flush when memory is used up.

@@ -94,6 +94,12 @@ impl Wal {
         Ok(at)
     }
 
+    /// Writes to another file from here on, for tests of disks that fail; the file until now.
+    #[cfg(test)]
+    pub(crate) fn replace_file(&mut self, file: Arc<File>) -> Arc<File> {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Files that need a sync, which is the caller's to do from here on.
     pub(crate) fn take_unsynced(&mut self) -> Vec<Arc<File>> {
         std::mem::take(&mut self.unsynced)
