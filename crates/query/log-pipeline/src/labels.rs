@@ -199,6 +199,12 @@ impl RowLabels {
             || self.parsed_before.iter().any(|gone| self.same(*gone, name))
     }
 
+    /// [`was_parsed`](Self::was_parsed), of a text.
+    pub(crate) fn was_parsed_name(&self, name: &str) -> bool {
+        self.find(&self.parsed, name).is_some()
+            || self.parsed_before.iter().any(|gone| self.bytes(*gone) == name.as_bytes())
+    }
+
     /// Whether a required name begins with this.
     pub(crate) fn wants_prefix(&self, prefix: Span) -> bool {
         self.required.is_empty()

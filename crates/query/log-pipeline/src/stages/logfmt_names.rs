@@ -86,7 +86,12 @@ impl StageRun for LogfmtNames {
             };
             row.scratch.text.clear();
             sanitize::write(&mut row.scratch.text, pair.key);
-            let Some(label) = self.label_of(&row.scratch.text) else { continue };
+            let key = row.scratch.text.as_str();
+            let Some(label) = self.label_of(key) else { continue };
+            // What an earlier stage extracted under the key's own name is not extracted again.
+            if !self.names.iter().any(|(own, _)| own == key) && labels.was_parsed_name(key) {
+                continue;
+            }
             let taken = labels.is_taken_name(label);
             let mark = labels.mark();
             labels.draft().push_str(label);
