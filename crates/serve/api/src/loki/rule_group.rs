@@ -214,7 +214,7 @@ fn scalar(text: &str) -> String {
         || text.ends_with([':', ' ']);
     // Go writes a dash or colon at the start without quotes when more follows it.
     let harmless = text.starts_with(['-', '?', ':'])
-        && !text.get(1..2).is_none_or(|next| next == " ")
+        && text.get(1..2).is_some_and(|next| next != " ")
         && !text.contains(": ")
         && !text.contains(" #");
     if special && !harmless { format!("'{}'", text.replace('\'', "''")) } else { text.to_owned() }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use novaobs_model::duration;
 use novaobs_model::{LogSource, Pool, QueryControl, Tenant};
 use novaobs_tenants::Limits;
@@ -45,6 +45,10 @@ pub(super) async fn run<T: Send + 'static>(
     limits: &Limits,
     work: impl FnOnce(&dyn LogSource, &QueryControl) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<Done<T>, ApiError> {
+    if limits.max_query_parallelism == 0 {
+        let message = "querying is disabled, please contact your Loki operator";
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, message));
+    }
     let began = Instant::now();
     let timeout = query_timeout(limits);
     let place = tokio::time::timeout(timeout, api.queue.enter(tenant));

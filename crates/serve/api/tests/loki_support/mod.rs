@@ -1,6 +1,7 @@
 //! A store of logs in memory behind the Loki face and the real push routes, and the language of the files
 //! under `tests/loki`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, dead_code, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -235,6 +236,8 @@ pub struct Fixture {
     pub ready: bool,
     pub patterns: bool,
     pub tail_for: Duration,
+    /// Bytes a query may take.
+    pub query_memory: u64,
     pub rules: Vec<GroupSnapshot>,
 }
 
@@ -247,6 +250,7 @@ impl Default for Fixture {
             ready: true,
             patterns: true,
             tail_for: Duration::from_secs(3600),
+            query_memory: 1 << 28,
             rules: Vec::new(),
         }
     }
@@ -278,7 +282,7 @@ impl Fixture {
             per_request_limits_enabled: true,
             max_concurrency: 4,
             pool: pool.child("queries", 1 << 29),
-            query_memory: 1 << 28,
+            query_memory: self.query_memory,
             tail_max_duration: self.tail_for,
             patterns_enabled: self.patterns,
             deletes: Some(Arc::new(MemoryDeletes::default())),
@@ -417,7 +421,7 @@ pub async fn ask(line: &str, router: &Router) -> String {
     }
     out.push('\n');
     let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body = without_stats(&String::from_utf8(body.to_vec()).unwrap());
+    let body = without_stats(std::str::from_utf8(&body).unwrap());
     for line in body.split_inclusive('\n') {
         // A missing line end is shown: answers differ in it.
         match line.strip_suffix('\n') {
