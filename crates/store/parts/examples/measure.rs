@@ -104,7 +104,9 @@ fn main() {
     let keep = arguments.next();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let pods: Vec<String> = (0..SERVICES * PODS)
-        .map(|at| format!("svc{:02}-{:08x}-{:x}", at / PODS, at as u64 * 2_654_435_761 % 0xffff_ffff, at % PODS))
+        .map(|at| {
+            format!("svc{:02}-{:08x}-{:x}", at / PODS, at as u64 * 2_654_435_761 % 0xffff_ffff, at % PODS)
+        })
         .collect();
     let (mut raw, mut write_cpu, mut parts) = (0, 0.0, Vec::new());
     let each = 200_000.min(lines);
@@ -140,7 +142,11 @@ fn main() {
     let begun = cpu();
     let mut out = Vec::new();
     merge(&parts, &[], &mut out, &QueryControl::unlimited()).unwrap();
-    println!("merge: {:.2} CPU s/M lines, {:.2} B/line", (cpu() - begun) / millions, out.len() as f64 / lines as f64);
+    println!(
+        "merge: {:.2} CPU s/M lines, {:.2} B/line",
+        (cpu() - begun) / millions,
+        out.len() as f64 / lines as f64
+    );
     if let Some(path) = keep {
         std::fs::write(path, &out).unwrap();
     }
@@ -173,7 +179,10 @@ fn text_scan(text: &str) -> LogScan {
 }
 
 fn queries(part: &Part, lines: usize) {
-    let fields = |names: &[&str]| LogColumns { fields: names.iter().map(|name| json(name)).collect(), ..LogColumns::default() };
+    let fields = |names: &[&str]| LogColumns {
+        fields: names.iter().map(|name| json(name)).collect(),
+        ..LogColumns::default()
+    };
     let trace = trace_id((lines as u64 / 3 / 90) * 10 + 7);
     let server_errors = NumberRange { low: (500.0, true), high: (f64::INFINITY, true), outside: false };
     let equal = |name: &str, value: &str| {
@@ -188,25 +197,23 @@ fn queries(part: &Part, lines: usize) {
     };
     let at_least = FieldTest {
         field: json("status"),
-        accepts: Arc::new(|found| found.and_then(|text| text.parse::<f64>().ok()).is_some_and(|n| n >= 500.0)),
+        accepts: Arc::new(|found| {
+            found.and_then(|text| text.parse::<f64>().ok()).is_some_and(|n| n >= 500.0)
+        }),
         one_of: None,
         range: Some(server_errors),
     };
-    let mut counts: HashMap<(Labels, i64), u64> = HashMap::new();
+    let mut counts: HashMap<String, Vec<u64>> = HashMap::new();
     ask(part, "count by service, minute", &scan(), |batch| {
         let mut times = batch.timestamps.iter();
         for run in &batch.streams {
-            let mut last = (i64::MIN, 0);
+            let service = run.labels.value("service");
+            if !counts.contains_key(service) {
+                counts.insert(service.to_owned(), vec![0; 1441]);
+            }
+            let counts = counts.get_mut(service).unwrap();
             for time in times.by_ref().take(run.rows) {
-                let minute = time / 60_000_000_000;
-                if minute == last.0 {
-                    last.1 += 1;
-                } else {
-                    if last.1 > 0 {
-                        *counts.entry((run.labels.clone(), last.0)).or_default() += last.1;
-                    }
-                    last = (minute, 1);
-                }
+                counts[((time - START) / 60_000_000_000) as usize] += 1;
             }
         }
     });
@@ -246,21 +253,36 @@ fn queries(part: &Part, lines: usize) {
         }
     });
     let mut sum = 0.0;
-    ask(part, "duration by endpoint", &LogScan { columns: fields(&["duration_ms", "endpoint"]), ..scan() }, |batch| {
-        let mut scratch = String::new();
-        for row in 0..batch.timestamps.len() {
-            sum += batch.fields[0].get(row, &mut scratch).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        }
-    });
+    ask(
+        part,
+        "duration by endpoint",
+        &LogScan { columns: fields(&["duration_ms", "endpoint"]), ..scan() },
+        |batch| {
+            let mut scratch = String::new();
+            for row in 0..batch.timestamps.len() {
+                sum += batch.fields[0]
+                    .get(row, &mut scratch)
+                    .and_then(|text| text.parse::<f64>().ok())
+                    .unwrap_or(0.0);
+            }
+        },
+    );
     let all = LogScan { columns: LogColumns { line: LineWanted::Always, ..LogColumns::default() }, ..scan() };
     ask(part, "all lines", &all, |_| {});
-    ask(part, "lines with a regex", &LogScan {
-        lines: vec![LineTest {
-            any: vec![LineMatch::Regex(novaobs_model::regex::GoRegex::new("hypervisor 999[0-9]{2}").unwrap())],
-            negated: false,
-        }],
-        ..all.clone()
-    }, |_| {});
+    ask(
+        part,
+        "lines with a regex",
+        &LogScan {
+            lines: vec![LineTest {
+                any: vec![LineMatch::Regex(
+                    novaobs_model::regex::GoRegex::new("hypervisor 999[0-9]{2}").unwrap(),
+                )],
+                negated: false,
+            }],
+            ..all.clone()
+        },
+        |_| {},
+    );
     ask(part, "level=error in JSON text", &text_scan("\"level\":\"error\""), |_| {});
 }
 

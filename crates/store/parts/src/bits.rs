@@ -224,7 +224,8 @@ pub(crate) fn hybrid_decode(mut data: &[u8], width: u32, count: usize, out: &mut
     if width > 32 {
         return None;
     }
-    out.reserve(count);
+    // A count of a corrupt file must not reserve memory: longer lists grow as they are read.
+    out.reserve(count.min(1 << 16));
     let mut left = count;
     while left > 0 {
         let header = take_uint(&mut data)?;

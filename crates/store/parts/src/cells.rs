@@ -24,10 +24,24 @@ pub(crate) struct DictionaryValues {
 pub(crate) enum Cells {
     /// No row has one.
     Absent,
-    Codes { codes: Vec<u32>, dictionary: Arc<DictionaryValues> },
-    Integers { kind: Kind, values: Vec<i64>, present: Vec<bool> },
-    Hex { width: usize, bytes: Vec<u8>, present: Vec<bool> },
-    Texts { texts: Strings, present: Vec<bool> },
+    Codes {
+        codes: Vec<u32>,
+        dictionary: Arc<DictionaryValues>,
+    },
+    Integers {
+        kind: Kind,
+        values: Vec<i64>,
+        present: Vec<bool>,
+    },
+    Hex {
+        width: usize,
+        bytes: Vec<u8>,
+        present: Vec<bool>,
+    },
+    Texts {
+        texts: Strings,
+        present: Vec<bool>,
+    },
 }
 
 impl DictionaryValues {
@@ -154,10 +168,12 @@ impl Cells {
     /// Appends the value of a row; `false` when it has none.
     pub(crate) fn push_text(&self, row: usize, out: &mut String) -> bool {
         match self {
-            Cells::Integers { kind, values, present } if present.get(row) != Some(&false) => match values.get(row) {
-                Some(value) => kind.render(*value, out),
-                None => return false,
-            },
+            Cells::Integers { kind, values, present } if present.get(row) != Some(&false) => {
+                match values.get(row) {
+                    Some(value) => kind.render(*value, out),
+                    None => return false,
+                }
+            }
             Cells::Hex { width, bytes, present } if present.get(row) != Some(&false) => {
                 match bytes.get(row * width..(row + 1) * width) {
                     Some(value) => render_hex(value, out),

@@ -154,7 +154,13 @@ pub(crate) struct ChunkRecord {
 
 impl ColumnBuilder {
     pub(crate) fn new(kind: Kind) -> Self {
-        let mut builder = ColumnBuilder { kind, data: Data::Codes { codes: Vec::new(), dictionary: Dictionary::default() }, varied: false, escapes: false, any: false };
+        let mut builder = ColumnBuilder {
+            kind,
+            data: Data::Codes { codes: Vec::new(), dictionary: Dictionary::default() },
+            varied: false,
+            escapes: false,
+            any: false,
+        };
         builder.clear();
         builder
     }
@@ -168,7 +174,9 @@ impl ColumnBuilder {
                 Data::Integers { values: Vec::new(), present: Present::default() }
             }
             Kind::Hex { .. } => Data::Hex { bytes: Vec::new(), present: Present::default() },
-            Kind::Text if self.varied => Data::Texts { texts: Strings::default(), present: Present::default() },
+            Kind::Text if self.varied => {
+                Data::Texts { texts: Strings::default(), present: Present::default() }
+            }
             Kind::Text => Data::Codes { codes: Vec::new(), dictionary: Dictionary::default() },
         };
     }
@@ -332,7 +340,8 @@ impl ColumnBuilder {
             self.varied = true;
         }
         let start = out.len();
-        let mut chunk = ChunkRecord { start: base + start as u64, escapes: self.escapes, ..ChunkRecord::default() };
+        let mut chunk =
+            ChunkRecord { start: base + start as u64, escapes: self.escapes, ..ChunkRecord::default() };
         if !self.any {
             chunk.encoding = pages::PLAIN;
             let (_, bytes) = writer.data_page(out, start, rows, Some(&vec![0; rows]), pages::PLAIN, &[]);
@@ -430,7 +439,8 @@ impl ColumnBuilder {
         match &self.data {
             Data::Codes { codes, dictionary } => {
                 let codes = codes.get(range.clone()).unwrap_or_default();
-                let there: Vec<u32> = codes.iter().copied().filter(|code| *code != TextColumn::ABSENT).collect();
+                let there: Vec<u32> =
+                    codes.iter().copied().filter(|code| *code != TextColumn::ABSENT).collect();
                 pages::encode_codes(&there, dictionary.values.len(), out);
                 codes.iter().map(|code| u32::from(*code != TextColumn::ABSENT)).collect()
             }
@@ -454,7 +464,8 @@ impl ColumnBuilder {
                 if let Kind::Hex { bytes: width } = self.kind {
                     let width = usize::from(width);
                     let rows = bytes.get(range.start * width..range.end * width).unwrap_or_default();
-                    let there = rows.chunks_exact(width).zip(range.clone()).filter(|(_, row)| present.has(*row));
+                    let there =
+                        rows.chunks_exact(width).zip(range.clone()).filter(|(_, row)| present.has(*row));
                     there.for_each(|(value, _)| out.extend_from_slice(value));
                 }
                 present.slice(range).map_or_else(all, <[u32]>::to_vec)

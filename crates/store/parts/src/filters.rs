@@ -17,9 +17,8 @@ const MOST_PIECE_BITS: usize = 1 << 16;
 const LEAST_PIECE_BITS: usize = 1 << 8;
 const BITS_PER_PIECE: usize = 6;
 /// Odd factors that choose the eight bits, those of Parquet's filter.
-const SALTS: [u32; 8] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// Whether a byte belongs to a word.
 pub(crate) fn is_word_byte(byte: u8) -> bool {
@@ -302,9 +301,8 @@ mod tests {
         let words = bytes::Bytes::from(words);
         let mut other = Unfiltered::default();
         other.add(Kind::Hex { bytes: 8 });
-        let has = |text: &str| {
-            Needle::inside(text).may_be_in::<()>(&other, &pieces, || Ok(words.clone())).unwrap()
-        };
+        let has =
+            |text: &str| Needle::inside(text).may_be_in::<()>(&other, &pieces, || Ok(words.clone())).unwrap();
         for text in ["quest", " 1999 of", "user_77", "größe", "00ff00ff00ff00ff", "ff00", "", ", "] {
             assert!(has(text), "{text}");
         }

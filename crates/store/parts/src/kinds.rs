@@ -42,7 +42,9 @@ impl Kind {
             Kind::Number { scale, fixed: false } => {
                 let (mantissa, digits) = read_decimal(text)?;
                 let more = scale.checked_sub(digits)?;
-                mantissa.checked_mul(10i64.checked_pow(u32::from(more))?).filter(|m| m.unsigned_abs() < 1 << 62)
+                mantissa
+                    .checked_mul(10i64.checked_pow(u32::from(more))?)
+                    .filter(|m| m.unsigned_abs() < 1 << 62)
             }
             Kind::Number { scale, fixed: true } => parse_fixed(text, scale),
             Kind::Time { digits } => parse_time(text).filter(|(_, d)| *d == digits).map(|(time, _)| time),
@@ -146,9 +148,9 @@ pub(crate) fn parse_time(text: &str) -> Option<(i64, u8)> {
         _ => return None,
     };
     let number = |digits: &[&u8]| {
-        digits.iter().try_fold(0i64, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + i64::from(**digit - b'0'))
-        })
+        digits
+            .iter()
+            .try_fold(0i64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(**digit - b'0')))
     };
     let (year, month, day) = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?);
     let (hour, minute, second) = (number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?);
@@ -214,8 +216,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
@@ -224,40 +225,54 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The value of each byte as a lower-case hexadecimal digit; 0xff for others.
+const HEX_DIGITS: [u8; 256] = {
+    let mut table = [0xff; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[if digit < 10 { b'0' + digit } else { b'a' + digit - 10 } as usize] = digit;
+        digit += 1;
+    }
+    table
+};
+
 /// The bytes that lower-case hexadecimal digits stand for; `false` for other text or another length.
 pub(crate) fn parse_hex(text: &str, bytes: u8, out: &mut Vec<u8>) -> bool {
     if text.len() != 2 * usize::from(bytes) {
         return false;
     }
     let before = out.len();
-    for pair in text.as_bytes().chunks_exact(2) {
-        let [high, low] = pair else { return false };
-        match (hex_digit(*high), hex_digit(*low)) {
-            (Some(high), Some(low)) => out.push(high << 4 | low),
-            _ => {
-                out.truncate(before);
-                return false;
-            }
-        }
+    let mut all = 0;
+    out.extend(text.as_bytes().chunks_exact(2).map(|pair| {
+        let [high, low] = pair else { return 0 };
+        let (high, low) = (hex_digit(*high), hex_digit(*low));
+        all |= high | low;
+        high << 4 | low & 15
+    }));
+    if all > 15 {
+        out.truncate(before);
     }
-    true
+    all <= 15
 }
 
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
+fn hex_digit(byte: u8) -> u8 {
+    HEX_DIGITS.get(usize::from(byte)).copied().unwrap_or(0xff)
 }
 
 /// Appends bytes as lower-case hexadecimal digits.
 pub(crate) fn render_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    for byte in bytes {
-        out.extend(DIGITS.get(usize::from(byte >> 4)));
-        out.extend(DIGITS.get(usize::from(byte & 15)));
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0u8; 64];
+    for chunk in bytes.chunks(text.len() / 2) {
+        for (pair, byte) in text.chunks_exact_mut(2).zip(chunk) {
+            if let [high, low] = pair {
+                *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
+                *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
+            }
+        }
+        out.push_str(
+            text.get(..2 * chunk.len()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(""),
+        );
     }
 }
 
@@ -297,7 +312,7 @@ impl Sample {
             }
         }
         let hex_length = (8..=64).contains(&text.len()) && text.len().is_multiple_of(2);
-        if hex_length && text.bytes().all(|byte| hex_digit(byte).is_some()) {
+        if hex_length && text.bytes().all(|byte| hex_digit(byte) < 16) {
             if self.hex == 0 {
                 self.hex_length = text.len();
             }
@@ -351,7 +366,9 @@ mod tests {
             assert_eq!(back, text);
         }
         assert_eq!(parse_time("1970-01-01T00:00:01.5Z"), Some((1_500_000_000, 1)));
-        for text in ["2025-02-29T00:00:00Z", "2025-01-01T00:00:00", "2025-01-01T00:00:60Z", "2025-01-01 00:00:00Z"] {
+        for text in
+            ["2025-02-29T00:00:00Z", "2025-01-01T00:00:00", "2025-01-01T00:00:60Z", "2025-01-01 00:00:00Z"]
+        {
             assert_eq!(parse_time(text), None, "{text}");
         }
     }

@@ -105,7 +105,9 @@ pub(crate) fn encode_pages(groups: &[Vec<ChunkRecord>]) -> Vec<u8> {
         chunks.extend(chunk.start.to_le_bytes());
         chunks.extend(first.to_le_bytes());
         chunks.extend([chunk.encoding as u8, u8::from(chunk.escapes), 0, 0]);
-        for number in [dictionary.offset, dictionary.length, dictionary.crc, dictionary.raw, dictionary.present] {
+        for number in
+            [dictionary.offset, dictionary.length, dictionary.crc, dictionary.raw, dictionary.present]
+        {
             chunks.extend(number.to_le_bytes());
         }
         for page in &chunk.pages {
@@ -143,8 +145,11 @@ impl Pages {
     pub(crate) fn new(data: Bytes, columns: usize, rows: u64) -> Option<Self> {
         let groups = usize::try_from(rows.div_ceil(GROUP_ROWS as u64)).ok()?;
         let pages_at = groups.checked_mul(columns)?.checked_mul(CHUNK_BYTES)?;
-        (data.len() >= pages_at && (data.len() - pages_at).is_multiple_of(PAGE_BYTES))
-            .then_some(Pages { data, columns, pages_at })
+        (data.len() >= pages_at && (data.len() - pages_at).is_multiple_of(PAGE_BYTES)).then_some(Pages {
+            data,
+            columns,
+            pages_at,
+        })
     }
 
     /// A column of the row group of a block.
@@ -215,7 +220,12 @@ pub(crate) fn encode_filters(filters: &[FilterRecord]) -> Vec<u8> {
 pub(crate) fn filter_record(data: &[u8], block: usize) -> Option<FilterRecord> {
     let data = data.get(block * FILTER_BYTES..(block + 1) * FILTER_BYTES)?;
     let section = |at: usize| {
-        Some(Section { offset: u64_at(data, at)?, length: u32_at(data, at + 8)?, crc: u32_at(data, at + 12)?, raw: 0 })
+        Some(Section {
+            offset: u64_at(data, at)?,
+            length: u32_at(data, at + 8)?,
+            crc: u32_at(data, at + 12)?,
+            raw: 0,
+        })
     };
     Some(FilterRecord { words: section(0)?, pieces: section(16)? })
 }
@@ -229,7 +239,8 @@ pub(crate) fn describe(description: &Description) -> String {
 /// Reads such a text.
 pub(crate) fn read_description(text: &[u8]) -> Result<Description, String> {
     let damaged = || "its description in the footer fails its checksum".to_owned();
-    let (crc, json) = std::str::from_utf8(text).ok().and_then(|text| text.split_once(' ')).ok_or_else(damaged)?;
+    let (crc, json) =
+        std::str::from_utf8(text).ok().and_then(|text| text.split_once(' ')).ok_or_else(damaged)?;
     if u32::from_str_radix(crc, 16) != Ok(crc32fast::hash(json.as_bytes())) || crc.len() != 8 {
         return Err(damaged());
     }
@@ -250,7 +261,11 @@ impl Description {
 }
 
 /// Parquet's `FileMetaData`.
-pub(crate) fn footer(specs: &[ColumnSpec], groups: &[Vec<ChunkRecord>], description: &Description) -> Vec<u8> {
+pub(crate) fn footer(
+    specs: &[ColumnSpec],
+    groups: &[Vec<ChunkRecord>],
+    description: &Description,
+) -> Vec<u8> {
     let group_rows = |group: usize| {
         let before = (group * GROUP_ROWS) as u64;
         (description.rows - before).min(GROUP_ROWS as u64) as i64

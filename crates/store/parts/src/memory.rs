@@ -74,8 +74,7 @@ fn same_row(a: &LogStream, row_a: usize, b: &LogStream, row_b: usize) -> bool {
 }
 
 fn row_passes(stream: &LogStream, row: usize, scan: &LogScan, search: &LineSearch) -> bool {
-    search.passes(stream.lines.get(row))
-        && scan.fields.iter().all(|test| metadata_passes(test, stream, row))
+    search.passes(stream.lines.get(row)) && scan.fields.iter().all(|test| metadata_passes(test, stream, row))
 }
 
 /// Fields of lines are not known here, so that only metadata is tested.

@@ -128,7 +128,9 @@ fn common_kind(all: &[(Kind, i64, i64)]) -> Kind {
         return Kind::Text;
     };
     let fits = all.iter().all(|(kind, min, max)| {
-        [*min, *max].into_iter().all(|value| scaled(value, *kind, scale).is_some_and(|v| v.unsigned_abs() < 1 << 62))
+        [*min, *max]
+            .into_iter()
+            .all(|value| scaled(value, *kind, scale).is_some_and(|v| v.unsigned_abs() < 1 << 62))
     });
     if fits { Kind::Number { scale, fixed: false } } else { Kind::Text }
 }
@@ -181,7 +183,9 @@ impl<'a> Source<'a> {
             if at < FIXED_COLUMNS {
                 return Some(at);
             }
-            specs.iter().position(|other| other.name == spec.name && other.metadata == spec.metadata)
+            specs
+                .iter()
+                .position(|other| other.name == spec.name && other.metadata == spec.metadata)
                 .filter(|column| *column >= FIXED_COLUMNS)
         };
         let mut source = Source {
@@ -252,7 +256,12 @@ struct Merge<'a, 'o> {
 
 impl Merge<'_, '_> {
     /// Merges the rows of one stream.
-    fn stream(&mut self, labels: &Labels, sources: &mut [Source<'_>], control: &QueryControl) -> Result<(), MergeError> {
+    fn stream(
+        &mut self,
+        labels: &Labels,
+        sources: &mut [Source<'_>],
+        control: &QueryControl,
+    ) -> Result<(), MergeError> {
         let mut here: Vec<(&mut Source<'_>, u32)> = Vec::new();
         for source in sources.iter_mut().filter(|source| source.labels.as_ref() == Some(labels)) {
             if let Some(run) = source.current() {
@@ -261,7 +270,9 @@ impl Merge<'_, '_> {
         }
         let drops: Vec<usize> = (0..self.drop.len())
             .filter(|at| {
-                self.drop.get(*at).is_some_and(|one| one.filter.matchers.iter().all(|m| m.matches_labels(labels)))
+                self.drop
+                    .get(*at)
+                    .is_some_and(|one| one.filter.matchers.iter().all(|m| m.matches_labels(labels)))
             })
             .collect();
         self.tie = Tie::default();
@@ -278,7 +289,9 @@ impl Merge<'_, '_> {
                     next.push((source.time(row), at, run, row));
                 }
             }
-            let Some((time, at, run, row)) = next.iter().min_by_key(|one| (one.0, one.1)).copied() else { break };
+            let Some((time, at, run, row)) = next.iter().min_by_key(|one| (one.0, one.1)).copied() else {
+                break;
+            };
             let limit = next.iter().filter(|one| one.1 != at).map(|one| one.0).min();
             let Some((source, _)) = here.get_mut(at) else { break };
             let end = (run.start + run.rows) as usize;
@@ -478,7 +491,8 @@ impl Merge<'_, '_> {
                         if slot.is_none() {
                             *slot = builder.code_of(text).map(|code| (code, text.contains('\\')));
                         }
-                        let done = slot.is_some_and(|(code, escape)| builder.push_code(to + row - shift, code, escape));
+                        let done = slot
+                            .is_some_and(|(code, escape)| builder.push_code(to + row - shift, code, escape));
                         if !done {
                             builder.push_text(to + row - shift, text);
                         }
@@ -493,7 +507,10 @@ impl Merge<'_, '_> {
                 }
                 Cells::Hex { width, bytes, .. } if matches!(builder.kind(), Kind::Hex { .. }) => {
                     for row in rows.clone().filter(|row| cells.has(*row)) {
-                        builder.push_bytes(to + row - shift, bytes.get(row * width..(row + 1) * width).unwrap_or_default());
+                        builder.push_bytes(
+                            to + row - shift,
+                            bytes.get(row * width..(row + 1) * width).unwrap_or_default(),
+                        );
                     }
                 }
                 Cells::Integers { .. } | Cells::Hex { .. } | Cells::Texts { .. } => {
@@ -522,12 +539,16 @@ impl Merge<'_, '_> {
         let shapes = source.part.shapes()?.clone();
         let Some((_, reader)) = &source.reader else { return Ok(()) };
         let mut numbers = [0, NO_METADATA];
-        let rows = [(reader.line_shape(row), LINE, REST), (reader.metadata_shape(row), METADATA_REST, METADATA_REST)];
+        let rows = [
+            (reader.line_shape(row), LINE, REST),
+            (reader.metadata_shape(row), METADATA_REST, METADATA_REST),
+        ];
         for ((number, text, rest), out) in rows.into_iter().zip(&mut numbers) {
             let missing = || source.part.corrupt("a row has a shape that is not there");
             let shape = shapes.get(number).ok_or_else(missing)?;
             let mut scratch = String::new();
-            let mut list = if shape.has_rest() { reader.get(rest).text(row, &mut scratch).unwrap_or("") } else { "" };
+            let mut list =
+                if shape.has_rest() { reader.get(rest).text(row, &mut scratch).unwrap_or("") } else { "" };
             if shape.holes.is_empty() {
                 let whole = match shape.of {
                     Of::Text => reader.get(text).text(row, &mut String::new()).map(str::to_owned),

@@ -40,6 +40,8 @@ pub struct Part {
     columns: HashMap<(Arc<str>, bool), u16>,
     pages: OnceLock<Pages>,
     filters: OnceLock<Bytes>,
+    /// Bits of blocks whose filters were checked: words in even places, pieces in odd ones.
+    checked: Mutex<Vec<u64>>,
     shapes: OnceLock<Arc<Shapes>>,
     streams: OnceLock<Arc<StreamTable>>,
     /// Of each column the dictionary that was used last, with its row group.
@@ -71,7 +73,8 @@ impl Part {
         let io = |error| PartError::Io { part: part.clone(), error };
         let length = file.len();
         let mut tail = file.read(length.saturating_sub(TAIL_BYTES)..length).map_err(io)?;
-        let (rest, magic) = tail.split_last_chunk::<4>().ok_or_else(|| corrupt("it is shorter than a footer"))?;
+        let (rest, magic) =
+            tail.split_last_chunk::<4>().ok_or_else(|| corrupt("it is shorter than a footer"))?;
         let footer = rest.last_chunk::<4>().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
         if magic != MAGIC || footer + 12 > length {
             return Err(corrupt("it does not end with a footer"));
@@ -89,7 +92,8 @@ impl Part {
             return Err(PartError::Version { part: part.clone(), version: description.version });
         }
         let specs: Option<Vec<ColumnSpec>> = description.columns.iter().map(|column| column.spec()).collect();
-        let specs = specs.filter(|specs| specs.len() >= FIXED_COLUMNS && specs.len() < usize::from(u16::MAX) - 16);
+        let specs =
+            specs.filter(|specs| specs.len() >= FIXED_COLUMNS && specs.len() < usize::from(u16::MAX) - 16);
         let specs = specs.ok_or_else(|| corrupt("its columns are not ones this program writes"))?;
         let fields = specs.iter().zip(0..).skip(FIXED_COLUMNS);
         let columns = fields.map(|(spec, at)| ((spec.name.clone(), spec.metadata), at)).collect();
@@ -102,6 +106,7 @@ impl Part {
             columns,
             pages: OnceLock::new(),
             filters: OnceLock::new(),
+            checked: Mutex::default(),
             shapes: OnceLock::new(),
             streams: OnceLock::new(),
             dictionaries: Mutex::default(),
@@ -169,7 +174,8 @@ impl Part {
             return Ok(shapes);
         }
         let data = self.section(&self.description.shapes, "shapes")?;
-        let shapes = Shapes::decode(&data, self.specs.len()).ok_or_else(|| self.corrupt("its shapes are odd"))?;
+        let shapes =
+            Shapes::decode(&data, self.specs.len()).ok_or_else(|| self.corrupt("its shapes are odd"))?;
         Ok(self.shapes.get_or_init(|| Arc::new(shapes)))
     }
 
@@ -204,7 +210,9 @@ impl Part {
         let spec = self.specs.get(column).ok_or_else(odd)?;
         let chunk = pages.chunk(block, column).ok_or_else(odd)?;
         let Some(page) = pages.page(&chunk, block).ok_or_else(odd)? else { return Ok(Cells::Absent) };
-        let damaged = |what: &str| self.corrupt(format!("{what} of column {:?} in block {block} is damaged", spec.name));
+        let damaged = |what: &str| {
+            self.corrupt(format!("{what} of column {:?} in block {block} is damaged", spec.name))
+        };
         let dictionary = match chunk.dictionary.length {
             0 => None,
             length => Some(self.dictionary(block, column, || {
@@ -235,6 +243,21 @@ impl Part {
         Ok(loaded)
     }
 
+    /// The integer that all rows of a block have in a column: `Some(None)` when none has one, `None` when they
+    /// differ.
+    pub(crate) fn only_integer(&self, block: usize, column: usize) -> Result<Option<Option<i64>>, PartError> {
+        let pages = self.pages()?;
+        let page = pages.chunk(block, column).and_then(|chunk| pages.page(&chunk, block));
+        Ok(match page.ok_or_else(|| self.corrupt("its page directory is cut"))? {
+            None => Some(None),
+            Some(page) if page.present == 0 => Some(None),
+            Some(page) => {
+                let all = page.present as usize == self.block_rows(block) && page.min == page.max;
+                all.then_some(Some(page.min))
+            }
+        })
+    }
+
     /// Least and greatest integer of a column, and how many values it has.
     pub(crate) fn column_figures(&self, column: usize) -> Result<(i64, i64, u64), PartError> {
         let pages = self.pages()?;
@@ -242,7 +265,8 @@ impl Part {
         for block in 0..(self.info.rows as usize).div_ceil(BLOCK_ROWS) {
             let page = pages.chunk(block, column).and_then(|chunk| pages.page(&chunk, block));
             if let Some(page) = page.ok_or_else(|| self.corrupt("its page directory is cut"))? {
-                figures = (figures.0.min(page.min), figures.1.max(page.max), figures.2 + u64::from(page.present));
+                figures =
+                    (figures.0.min(page.min), figures.1.max(page.max), figures.2 + u64::from(page.present));
             }
         }
         Ok(figures)
@@ -268,7 +292,10 @@ impl Part {
         let search = Arc::new(LineSearch::new(&scan.lines));
         let mut blocks: Vec<Block> = Vec::new();
         for run in &table.runs {
-            if wanted.get(run.stream as usize) != Some(&true) || run.first >= scan.end || run.last < scan.start {
+            if wanted.get(run.stream as usize) != Some(&true)
+                || run.first >= scan.end
+                || run.last < scan.start
+            {
                 continue;
             }
             match blocks.last_mut() {
@@ -306,7 +333,8 @@ impl Part {
         blocks: &mut Vec<Block>,
     ) -> Result<(), PartError> {
         let needed: Vec<_> = search.tests.iter().filter_map(|test| test.needed()).collect();
-        let values: Vec<FieldNeed> = scan.fields.iter().filter_map(|test| FieldNeed::new(self, test)).collect();
+        let values: Vec<FieldNeed> =
+            scan.fields.iter().filter_map(|test| FieldNeed::new(self, test)).collect();
         if (needed.is_empty() && values.is_empty()) || blocks.is_empty() {
             return Ok(());
         }
@@ -340,14 +368,17 @@ impl Part {
         other: &Unfiltered,
     ) -> Result<bool, PartError> {
         let pages = self.pages()?;
-        let values: Vec<&FieldNeed> = values.iter().filter(|need| need.speaks_for_all(pages, block)).collect();
+        let values: Vec<&FieldNeed> =
+            values.iter().filter(|need| need.speaks_for_all(pages, block)).collect();
         for need in &values {
             if let Some((column, low, high)) = need.range {
                 let chunk = pages.chunk(block, column);
                 let page = chunk.and_then(|chunk| pages.page(&chunk, block));
                 match page {
                     Some(None) if need.only_column => return Ok(false),
-                    Some(Some(page)) if need.only_column && (page.present == 0 || page.max < low || page.min > high) => {
+                    Some(Some(page))
+                        if need.only_column && (page.present == 0 || page.max < low || page.min > high) =>
+                    {
                         return Ok(false);
                     }
                     _ => {}
@@ -365,7 +396,7 @@ impl Part {
             }
             let words = match &words {
                 Some(words) => words,
-                None => words.insert(self.section(&record()?.words, "word filters")?),
+                None => words.insert(self.filter(&record()?.words, block * 2)?),
             };
             if !need.one_of.iter().any(|value| value.may_be_value(other, words)) {
                 return Ok(false);
@@ -377,11 +408,11 @@ impl Part {
             for text in any {
                 let pieces = match &pieces {
                     Some(pieces) => pieces,
-                    None => pieces.insert(self.section(&record()?.pieces, "piece filters")?),
+                    None => pieces.insert(self.filter(&record()?.pieces, block * 2 + 1)?),
                 };
                 let load = || match &words {
                     Some(words) => Ok(words.clone()),
-                    None => self.section(&record()?.words, "word filters"),
+                    None => self.filter(&record()?.words, block * 2),
                 };
                 if text.needle.may_be_in(other, pieces, load)? {
                     found = true;
@@ -393,6 +424,23 @@ impl Part {
             }
         }
         Ok(true)
+    }
+
+    /// A filter. It is checked when it is first read: summing all filters up again for each query would cost
+    /// more than asking them.
+    fn filter(&self, section: &Section, bit: usize) -> Result<Bytes, PartError> {
+        if self.checked.lock().get(bit / 64).is_some_and(|bits| bits & (1 << (bit % 64)) != 0) {
+            return self.bytes(section.offset, u64::from(section.length));
+        }
+        let filter = self.section(section, "filters")?;
+        let mut checked = self.checked.lock();
+        if checked.len() <= bit / 64 {
+            checked.resize(bit / 64 + 1, 0);
+        }
+        if let Some(bits) = checked.get_mut(bit / 64) {
+            *bits |= 1 << (bit % 64);
+        }
+        Ok(filter)
     }
 
     fn filter_directory(&self) -> Result<&Bytes, PartError> {
@@ -488,17 +536,21 @@ impl FieldNeed {
         let accepts_missing = (test.accepts)(None);
         let shapes = part.shapes().ok()?;
         // A row of another structure passes whatever its fields are.
-        let sure = !accepts_missing && shapes.iter().skip(3).all(|shape| match test.field.source {
-            FieldSource::Metadata => true,
-            FieldSource::Json => shape.of != Of::Logfmt,
-            FieldSource::Logfmt => shape.of != Of::Json,
-        });
+        let sure = !accepts_missing
+            && shapes.iter().skip(3).all(|shape| match test.field.source {
+                FieldSource::Metadata => true,
+                FieldSource::Json => shape.of != Of::Logfmt,
+                FieldSource::Logfmt => shape.of != Of::Json,
+            });
         if !sure {
             return None;
         }
         let column = part.column_of(&test.field.name, metadata);
         let of_this = |of: Of| (of == Of::Metadata) == metadata;
-        let holes = shapes.iter().filter(|shape| of_this(shape.of)).filter_map(|shape| shape.hole_of(&test.field.name));
+        let holes = shapes
+            .iter()
+            .filter(|shape| of_this(shape.of))
+            .filter_map(|shape| shape.hole_of(&test.field.name));
         let only_column = holes.clone().all(|hole| matches!(hole.place, Place::Column(_)));
         let kind = column.and_then(|column| part.specs.get(column)).map(|spec| spec.kind);
         let range = match (test.range, column, kind) {
@@ -515,7 +567,13 @@ impl FieldNeed {
         let any_time = holes.clone().any(|hole| matches!(hole.place, Place::OwnTime(_)));
         let in_rest = holes.clone().any(|hole| hole.place == Place::Rest && hole.kind.has_escapes());
         let one_of = if blind || any_time || in_rest { Vec::new() } else { one_of };
-        (range.is_some() || !one_of.is_empty()).then_some(FieldNeed { column, range, only_column, one_of, metadata })
+        (range.is_some() || !one_of.is_empty()).then_some(FieldNeed {
+            column,
+            range,
+            only_column,
+            one_of,
+            metadata,
+        })
     }
 
     /// Whether no row of a block is text, or has metadata whose names the shapes do not tell.

@@ -8,15 +8,15 @@ use novaobs_model::logs::{
 };
 use novaobs_model::select::QueryControl;
 
+use crate::PartError;
 use crate::align::{Condition, Ways};
 use crate::cells::Cells;
 use crate::columns::{LINE, METADATA_REST, METADATA_SHAPE, REST, SHAPE, TIME, take_listed};
-use crate::kinds::{Kind, render_time};
+use crate::kinds::{Kind, parse_hex, render_time};
 use crate::part::{Block, Part};
 use crate::search::{Test, Text, Wanted};
 use crate::shapes::{NAMED_METADATA, NO_METADATA, Of, Place, Shape, ShapeHole, Shapes, TEXT};
 use crate::shred::{HoleKind, unescape};
-use crate::PartError;
 
 /// Fewer rows than this are put together and searched as lines.
 const FEW_ROWS: usize = 48;
@@ -52,6 +52,9 @@ pub(crate) struct BlockReader<'a> {
     cells: Vec<Option<Box<Cells>>>,
     /// Decoded so far.
     bytes: u64,
+    /// The one shape that all lines have, if so; likewise of metadata.
+    one_line: Option<u32>,
+    one_metadata: Option<u32>,
 }
 
 impl<'a> BlockReader<'a> {
@@ -85,12 +88,25 @@ impl<'a> BlockReader<'a> {
     pub(crate) fn new(part: &'a Part, block: usize) -> Result<Self, PartError> {
         let cells = std::iter::repeat_with(|| None).take(part.specs.len()).collect();
         let rows = part.block_rows(block);
-        Ok(BlockReader { part, block, rows, shapes: part.shapes()?.clone(), cells, bytes: 0 })
+        Ok(BlockReader {
+            part,
+            block,
+            rows,
+            shapes: part.shapes()?.clone(),
+            cells,
+            bytes: 0,
+            one_line: part.only_integer(block, SHAPE)?.flatten().map(|number| number as u32),
+            one_metadata: part
+                .only_integer(block, METADATA_SHAPE)?
+                .map(|number| number.map_or(NO_METADATA, |number| number as u32)),
+        })
     }
 
     /// Decodes a column if it is not yet.
     pub(crate) fn load(&mut self, column: usize) -> Result<(), PartError> {
-        let Some(slot) = self.cells.get_mut(column) else { return Err(self.part.corrupt("a shape names no column")) };
+        let Some(slot) = self.cells.get_mut(column) else {
+            return Err(self.part.corrupt("a shape names no column"));
+        };
         if slot.is_none() {
             let cells = self.part.cells(self.block, column)?;
             self.bytes += cells.bytes() as u64;
@@ -127,10 +143,27 @@ impl<'a> BlockReader<'a> {
 
     /// The number of a row's shape of line; its column must be loaded.
     pub(crate) fn line_shape(&self, row: usize) -> u32 {
-        self.get(SHAPE).integer(row) as u32
+        self.one_line.unwrap_or_else(|| self.get(SHAPE).integer(row) as u32)
+    }
+
+    /// The one shape that all rows have, if so.
+    fn one_shape(&self, metadata: bool) -> Option<u32> {
+        if metadata { self.one_metadata } else { self.one_line }
+    }
+
+    /// Loads what [`BlockReader::line_shape`] needs.
+    fn load_line_shapes(&mut self) -> Result<(), PartError> {
+        if self.one_line.is_none() { self.load(SHAPE) } else { Ok(()) }
+    }
+
+    fn load_metadata_shapes(&mut self) -> Result<(), PartError> {
+        if self.one_metadata.is_none() { self.load(METADATA_SHAPE) } else { Ok(()) }
     }
 
     pub(crate) fn metadata_shape(&self, row: usize) -> u32 {
+        if let Some(number) = self.one_metadata {
+            return number;
+        }
         let cells = self.get(METADATA_SHAPE);
         if cells.has(row) { cells.integer(row) as u32 } else { NO_METADATA }
     }
@@ -145,6 +178,9 @@ impl<'a> BlockReader<'a> {
 
     /// Distinct shapes of some rows.
     fn shapes_of(&self, rows: &[u32], metadata: bool) -> Vec<u32> {
+        if let Some(number) = self.one_shape(metadata) {
+            return if rows.is_empty() { Vec::new() } else { vec![number] };
+        }
         let mut seen = vec![false; self.shapes.len()];
         let mut all = Vec::new();
         let mut last = None;
@@ -167,7 +203,13 @@ impl<'a> BlockReader<'a> {
     }
 
     /// Appends the value of a row's hole as it stands in the line. `rest` is the row's list.
-    pub(crate) fn push_hole(&self, hole: &ShapeHole, row: usize, rest: &mut &str, out: &mut String) -> Result<(), PartError> {
+    pub(crate) fn push_hole(
+        &self,
+        hole: &ShapeHole,
+        row: usize,
+        rest: &mut &str,
+        out: &mut String,
+    ) -> Result<(), PartError> {
         let there = match hole.place {
             Place::Column(column) => self.get(usize::from(column)).push_text(row, out),
             Place::OwnTime(digits) => {
@@ -191,7 +233,7 @@ impl<'a> BlockReader<'a> {
 
     /// Loads what lines of these rows are put together from.
     pub(crate) fn load_lines(&mut self, rows: &[u32]) -> Result<(), PartError> {
-        self.load(SHAPE)?;
+        self.load_line_shapes()?;
         for number in self.shapes_of(rows, false) {
             self.load_shape(number, LINE, REST)?;
         }
@@ -226,7 +268,8 @@ impl<'a> BlockReader<'a> {
             return if self.get(LINE).push_text(row, out) { Ok(()) } else { Err(self.missing()) };
         }
         let mut scratch = String::new();
-        let mut rest = if shape.has_rest() { self.get(REST).text(row, &mut scratch).unwrap_or("") } else { "" };
+        let mut rest =
+            if shape.has_rest() { self.get(REST).text(row, &mut scratch).unwrap_or("") } else { "" };
         let mut literals = shape.literals.iter();
         for hole in &shape.holes {
             out.push_str(literals.next().map_or("", String::as_str));
@@ -238,7 +281,7 @@ impl<'a> BlockReader<'a> {
 
     /// Loads what metadata of these rows is read from.
     pub(crate) fn load_metadata(&mut self, rows: &[u32]) -> Result<(), PartError> {
-        self.load(METADATA_SHAPE)?;
+        self.load_metadata_shapes()?;
         for number in self.shapes_of(rows, true) {
             if number != NO_METADATA {
                 self.load_shape(number, METADATA_REST, METADATA_REST)?;
@@ -305,7 +348,11 @@ impl<'a> BlockReader<'a> {
         if let Some(column) = column {
             self.load(column)?;
         }
-        self.load(if metadata { METADATA_SHAPE } else { SHAPE })?;
+        if metadata {
+            self.load_metadata_shapes()?
+        } else {
+            self.load_line_shapes()?
+        }
         let mut odd = vec![false; self.shapes.len()];
         let mut any = false;
         for number in self.shapes_of(rows, metadata) {
@@ -342,7 +389,12 @@ impl<'a> BlockReader<'a> {
     }
 
     /// The value of a field of a row that is not in its column.
-    fn value_elsewhere(&self, field: &Field, row: usize, metadata: bool) -> Result<Option<String>, PartError> {
+    fn value_elsewhere(
+        &self,
+        field: &Field,
+        row: usize,
+        metadata: bool,
+    ) -> Result<Option<String>, PartError> {
         let number = self.shape_of(row, metadata);
         if number == NAMED_METADATA {
             let mut value = None;
@@ -365,6 +417,14 @@ impl<'a> BlockReader<'a> {
         let places = self.load_field(&test.field, rows)?;
         let speaks = self.speaks(test.field.source);
         let mut verdicts = ColumnTest::new(test, self.column(&places), places.escapes);
+        if let Some(number) = self.one_shape(places.metadata)
+            && places.odd.is_empty()
+        {
+            if speaks.get(number as usize) == Some(&true) {
+                verdicts.keep(rows);
+            }
+            return Ok(());
+        }
         let mut failed = None;
         rows.retain(|row| {
             let at = *row as usize;
@@ -403,9 +463,10 @@ impl<'a> BlockReader<'a> {
     /// Keeps the rows whose lines pass a test.
     fn test_lines(&mut self, test: &Test, rows: &mut Vec<u32>) -> Result<(), PartError> {
         if rows.len() < FEW_ROWS {
-            return self.keep_lines(rows, |line| test.any.iter().any(|wanted| wanted.is_in(line)) != test.negated);
+            return self
+                .keep_lines(rows, |line| test.any.iter().any(|wanted| wanted.is_in(line)) != test.negated);
         }
-        self.load(SHAPE)?;
+        self.load_line_shapes()?;
         let mut found = vec![false; self.rows];
         for wanted in &test.any {
             match wanted {
@@ -486,7 +547,8 @@ impl<'a> BlockReader<'a> {
                         Place::Rest | Place::OwnTime(_) => None,
                     }));
                     in_rest |= shape.has_rest();
-                    in_time |= time_like && shape.holes.iter().any(|hole| matches!(hole.place, Place::OwnTime(_)));
+                    in_time |=
+                        time_like && shape.holes.iter().any(|hole| matches!(hole.place, Place::OwnTime(_)));
                 }
             }
             if let Some(plan) = plans.get_mut(*number as usize) {
@@ -510,7 +572,8 @@ impl<'a> BlockReader<'a> {
             self.keep_lines(&mut some, |line| text.finder.find(line.as_bytes()).is_some())?;
             some.iter().for_each(|row| mark(found, *row));
         }
-        let across = plans.iter().flatten().any(|ways| !matches!(**ways, Ways::Some(ref lists) if lists.is_empty()));
+        let across =
+            plans.iter().flatten().any(|ways| !matches!(**ways, Ways::Some(ref lists) if lists.is_empty()));
         if across || in_rest || in_time {
             for row in rows {
                 let at = *row as usize;
@@ -576,7 +639,13 @@ impl<'a> BlockReader<'a> {
         Ok(false)
     }
 
-    fn holds(&self, shape: &Shape, hole: &ShapeHole, condition: &Condition, row: usize) -> Result<bool, PartError> {
+    fn holds(
+        &self,
+        shape: &Shape,
+        hole: &ShapeHole,
+        condition: &Condition,
+        row: usize,
+    ) -> Result<bool, PartError> {
         let test = |value: &str| match condition {
             Condition::Starts(text) => value.starts_with(text.as_str()),
             Condition::Ends(text) => value.ends_with(text.as_str()),
@@ -629,7 +698,10 @@ impl<'a> BlockReader<'a> {
             let shape = self.shape(number)?;
             let has = match column {
                 LINE => number == TEXT,
-                _ => shape.holes.iter().any(|hole| matches!(hole.place, Place::Column(c) if usize::from(c) == column)),
+                _ => shape
+                    .holes
+                    .iter()
+                    .any(|hole| matches!(hole.place, Place::Column(c) if usize::from(c) == column)),
             };
             if known && has {
                 mark(found, *row);
@@ -649,7 +721,7 @@ impl<'a> BlockReader<'a> {
         };
         let of_lines = columns.fields.iter().any(|field| field.source != FieldSource::Metadata);
         if of_lines {
-            self.load(SHAPE)?;
+            self.load_line_shapes()?;
             let structures: Vec<Structure> = self.shapes.iter().map(Shape::structure).collect();
             let structure = |row: &u32| structures.get(self.line_shape(*row as usize) as usize).copied();
             batch.structures = rows.iter().map(|row| structure(row).unwrap_or(Structure::Text)).collect();
@@ -691,7 +763,7 @@ impl<'a> BlockReader<'a> {
         if columns.line == LineWanted::Never && !columns.line_bytes {
             return Ok(());
         }
-        self.load(SHAPE)?;
+        self.load_line_shapes()?;
         let spoken = match columns.line {
             LineWanted::Unless(source) => self.speaks(source),
             LineWanted::Always | LineWanted::Never => Vec::new(),
@@ -813,10 +885,22 @@ fn hits(cells: &Cells, text: &Text, rows: usize) -> Vec<bool> {
                 }
             }
         }
+        Cells::Hex { width, bytes, present } if text.text.len() == 2 * width => {
+            let mut wanted = Vec::new();
+            if parse_hex(&text.text, *width as u8, &mut wanted) {
+                let same = |(_, value): &(usize, &[u8])| *value == wanted.as_slice();
+                let there = |row: usize| present.get(row) != Some(&false);
+                let found = bytes.chunks_exact(*width).enumerate().filter(same);
+                found.filter(|(row, _)| there(*row)).for_each(|(row, _)| hit(row));
+            }
+        }
         Cells::Integers { .. } | Cells::Hex { .. } => {
             let mut scratch = String::new();
             for row in 0..rows {
-                if cells.text(row, &mut scratch).is_some_and(|value| text.finder.find(value.as_bytes()).is_some()) {
+                if cells
+                    .text(row, &mut scratch)
+                    .is_some_and(|value| text.finder.find(value.as_bytes()).is_some())
+                {
                     hit(row);
                 }
             }
@@ -944,6 +1028,37 @@ impl<'a> ColumnTest<'a> {
                 }
             }
             _ => self.ask(row),
+        }
+    }
+
+    /// Keeps the rows that pass.
+    fn keep(&mut self, rows: &mut Vec<u32>) {
+        match (self.cells, &self.test.one_of) {
+            (Cells::Codes { codes, dictionary }, _) => {
+                let shown = &mut self.shown;
+                let table: Vec<bool> = dictionary
+                    .texts
+                    .iter()
+                    .map(|value| (self.test.accepts)(Some(show(value, self.escapes, shown))))
+                    .collect();
+                let absent = self.absent();
+                rows.retain(|row| {
+                    let code = codes.get(*row as usize).copied().unwrap_or(TextColumn::ABSENT);
+                    table.get(code as usize).copied().unwrap_or(absent)
+                });
+            }
+            (Cells::Hex { width, bytes, present }, Some(wanted)) if present.is_empty() => {
+                let mut values = Vec::new();
+                for text in wanted {
+                    parse_hex(text, *width as u8, &mut values);
+                }
+                rows.retain(|row| {
+                    let at = *row as usize * width;
+                    let value = bytes.get(at..at + width);
+                    values.chunks_exact(*width).any(|wanted| Some(wanted) == value)
+                });
+            }
+            _ => rows.retain(|row| self.passes(*row as usize)),
         }
     }
 

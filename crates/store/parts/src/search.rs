@@ -34,7 +34,10 @@ pub(crate) struct Test {
 pub(crate) enum Wanted {
     Text(Text),
     /// A match of an expression, which needs one of the texts to be there (none known: no texts).
-    Regex { regex: Regex, required: Vec<Text> },
+    Regex {
+        regex: Regex,
+        required: Vec<Text>,
+    },
     /// Nothing has it.
     Nothing,
 }

@@ -140,7 +140,10 @@ impl Shapes {
 
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
-        self.all.iter().map(|shape| 96 + shape.literal_bytes() + 24 * shape.literals.len() + 56 * shape.holes.len()).sum()
+        self.all
+            .iter()
+            .map(|shape| 96 + shape.literal_bytes() + 24 * shape.literals.len() + 56 * shape.holes.len())
+            .sum()
     }
 
     /// The section of a file.
@@ -160,11 +163,14 @@ impl Shapes {
                 });
                 put_uint(&mut body, number);
                 body.push(hole.kind as u8);
-                put_uint(&mut body, match hole.place {
-                    Place::Rest => 0,
-                    Place::OwnTime(digits) => 1 + u64::from(digits),
-                    Place::Column(column) => 16 + u64::from(column),
-                });
+                put_uint(
+                    &mut body,
+                    match hole.place {
+                        Place::Rest => 0,
+                        Place::OwnTime(digits) => 1 + u64::from(digits),
+                        Place::Column(column) => 16 + u64::from(column),
+                    },
+                );
             }
             for literal in &shape.literals {
                 put_text(&mut body, literal.as_bytes());

@@ -41,7 +41,9 @@ impl HoleKind {
     /// The kind of a code.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
         use HoleKind::*;
-        [JsonText, JsonBare, JsonArray, LogfmtText, LogfmtBare, LogfmtOdd, Metadata].get(usize::from(code)).copied()
+        [JsonText, JsonBare, JsonArray, LogfmtText, LogfmtBare, LogfmtOdd, Metadata]
+            .get(usize::from(code))
+            .copied()
     }
 
     /// Whether a backslash in a value begins an escape.
@@ -84,7 +86,8 @@ pub(crate) fn shred(line: &str, holes: &mut Vec<Hole>) -> Form {
 
 /// Whether U+FFFD is in the line: Loki shows spaces in its place.
 fn has_replacement(line: &[u8]) -> bool {
-    memchr(0xef, line).is_some_and(|at| memmem::find(line.get(at..).unwrap_or_default(), b"\xef\xbf\xbd").is_some())
+    memchr(0xef, line)
+        .is_some_and(|at| memmem::find(line.get(at..).unwrap_or_default(), b"\xef\xbf\xbd").is_some())
 }
 
 /// A reader of JSON that records where values stand.
@@ -389,7 +392,8 @@ impl Names {
         for (_, range) in holes {
             // Before the hole: values that are empty, then this one's key.
             let before = line.get(from..range.start as usize)?.trim_end_matches('"');
-            let (others, key) = before.strip_suffix('=')?.rsplit_once(' ').unwrap_or(("", before.strip_suffix('=')?));
+            let (others, key) =
+                before.strip_suffix('=')?.rsplit_once(' ').unwrap_or(("", before.strip_suffix('=')?));
             self.empty_pairs(others)?;
             self.names.push(sanitised(key)?);
             from = range.end as usize;
@@ -469,9 +473,8 @@ fn sanitised(key: &str) -> Option<String> {
 }
 
 fn sanitised_inner(key: &str) -> Option<String> {
-    (!key.is_empty() && key.bytes().all(is_key_byte)).then(|| {
-        key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-    })
+    (!key.is_empty() && key.bytes().all(is_key_byte))
+        .then(|| key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect())
 }
 
 #[cfg(test)]
@@ -508,16 +511,44 @@ mod tests {
     #[test]
     fn what_is_odd_stays_text() {
         for line in [
-            "", " {\"a\":1}", "{\"a\":1} ", "{\"a\":1}x", "{\"a\":01}", "{\"a\":1.}", "{\"a\":tru}", "{\"a\":1,}",
-            "{\"a\":\"\\q\"}", "{\"a\":\"\\ud83d\\ude00\"}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\u{fffd}\"}", "[1]",
-            "plain words here", "a=1 b", "a=x\"y", "a=\"x\"y", "a=\"open", "=x", "a==b", "a=1\tb=2", "é=1",
+            "",
+            " {\"a\":1}",
+            "{\"a\":1} ",
+            "{\"a\":1}x",
+            "{\"a\":01}",
+            "{\"a\":1.}",
+            "{\"a\":tru}",
+            "{\"a\":1,}",
+            "{\"a\":\"\\q\"}",
+            "{\"a\":\"\\ud83d\\ude00\"}",
+            "{\"a\":\"\\u0000\"}",
+            "{\"a\":\"\u{fffd}\"}",
+            "[1]",
+            "plain words here",
+            "a=1 b",
+            "a=x\"y",
+            "a=\"x\"y",
+            "a=\"open",
+            "=x",
+            "a==b",
+            "a=1\tb=2",
+            "é=1",
             "a=\"\\x41\"",
         ] {
             assert_eq!(split(line), "Text ", "{line}");
         }
         for line in [
-            r#"{"a":1,"a":2}"#, r#"{"a_b":1,"a":{"b":2}}"#, r#"{"":1}"#, r#"{"a":{"":1}}"#, r#"{"a b":1}"#,
-            r#"{"__error__":1}"#, r#"{"é":1}"#, r#"{"a":null,"a":1}"#, "a=1 a=2", "a-b=1 a_b=2", "a= a=1",
+            r#"{"a":1,"a":2}"#,
+            r#"{"a_b":1,"a":{"b":2}}"#,
+            r#"{"":1}"#,
+            r#"{"a":{"":1}}"#,
+            r#"{"a b":1}"#,
+            r#"{"__error__":1}"#,
+            r#"{"é":1}"#,
+            r#"{"a":null,"a":1}"#,
+            "a=1 a=2",
+            "a-b=1 a_b=2",
+            "a= a=1",
         ] {
             assert_eq!(split(line), "odd names", "{line}");
         }

@@ -4,7 +4,9 @@ use novaobs_model::labels::Labels;
 use novaobs_model::logs::Strings;
 use novaobs_model::matcher::Matcher;
 
-use crate::bits::{hybrid_decode, hybrid_encode, put_int, put_text, put_uint, take_int, take_text, take_uint, width_of};
+use crate::bits::{
+    hybrid_decode, hybrid_encode, put_int, put_text, put_uint, take_int, take_text, take_uint, width_of,
+};
 use crate::columns::BLOCK_ROWS;
 
 /// Consecutive rows of one stream in one block.
@@ -41,7 +43,8 @@ struct LabelColumn {
 
 /// Writes the section of a file.
 pub(crate) fn encode(streams: &[Labels], runs: &[Run]) -> Vec<u8> {
-    let mut names: std::collections::BTreeMap<&str, std::collections::BTreeMap<&str, u32>> = Default::default();
+    let mut names: std::collections::BTreeMap<&str, std::collections::BTreeMap<&str, u32>> =
+        Default::default();
     for (name, value) in streams.iter().flat_map(Labels::iter) {
         names.entry(name).or_default().insert(value, 0);
     }
@@ -119,11 +122,13 @@ impl StreamTable {
             stream = stream.checked_add((head & 1) as u32)?;
             let rows_here = u32::try_from(head >> 1).ok()?;
             let (block, start) = (row / BLOCK_ROWS as u64, row % BLOCK_ROWS as u64);
-            if rows_here == 0 || start + u64::from(rows_here) > BLOCK_ROWS as u64 || stream as usize >= count {
+            if rows_here == 0 || start + u64::from(rows_here) > BLOCK_ROWS as u64 || stream as usize >= count
+            {
                 return None;
             }
             let bytes = take_uint(data)?;
-            let run = Run { stream, block: block as u32, start: start as u32, rows: rows_here, first, last, bytes };
+            let run =
+                Run { stream, block: block as u32, start: start as u32, rows: rows_here, first, last, bytes };
             table.runs.push(run);
             row += u64::from(rows_here);
             time = last;
@@ -147,7 +152,8 @@ impl StreamTable {
                 None if matcher.matches_empty() => {}
                 None => wanted.fill(false),
                 Some(column) => {
-                    let accepted: Vec<bool> = column.values.iter().map(|value| matcher.matches(value)).collect();
+                    let accepted: Vec<bool> =
+                        column.values.iter().map(|value| matcher.matches(value)).collect();
                     for (wanted, code) in wanted.iter_mut().zip(&column.codes) {
                         *wanted = *wanted && accepted.get(*code as usize) == Some(&true);
                     }
@@ -159,7 +165,8 @@ impl StreamTable {
 
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
-        let names: usize = self.names.iter().map(|column| column.values.memory() + 4 * column.codes.len()).sum();
+        let names: usize =
+            self.names.iter().map(|column| column.values.memory() + 4 * column.codes.len()).sum();
         names + self.runs.len() * size_of::<Run>()
     }
 }

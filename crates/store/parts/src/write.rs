@@ -123,7 +123,8 @@ fn sorted_rows(streams: &[LogStream]) -> Vec<Row> {
 fn push_distinct(streams: &[LogStream], equal: &[(i64, Row)], rows: &mut Vec<Row>) {
     let from = rows.len();
     let mut seen: HashMap<u64, Vec<Row>> = HashMap::new();
-    let same = |a: &Row, b: &Row| a.line(streams) == b.line(streams) && a.metadata(streams).eq(b.metadata(streams));
+    let same =
+        |a: &Row, b: &Row| a.line(streams) == b.line(streams) && a.metadata(streams).eq(b.metadata(streams));
     for (_, row) in equal {
         let repeated = match equal.len() {
             1 => false,
@@ -184,7 +185,11 @@ impl Lines {
             let shape = if form == Form::Text { None } else { self.line_shape(line, form, &holes) };
             if let Some(shape) = shape {
                 self.spans.extend(holes.iter().map(|(_, range)| (range.start, range.end)));
-                self.look_at(shape, row.time(streams), holes.iter().map(|(_, range)| slice(line, range.start, range.end)));
+                self.look_at(
+                    shape,
+                    row.time(streams),
+                    holes.iter().map(|(_, range)| slice(line, range.start, range.end)),
+                );
             }
             let metadata = self.metadata_shape(row.metadata(streams));
             if let Some(shape) = metadata {
@@ -199,7 +204,8 @@ impl Lines {
         let key = line_key(line, holes);
         if let Some(number) = self.by_key.get(&key) {
             // Another shape with the same key is text.
-            let same = self.shapes.get(*number as usize).is_some_and(|shape| has_literals(shape, line, holes));
+            let same =
+                self.shapes.get(*number as usize).is_some_and(|shape| has_literals(shape, line, holes));
             return same.then_some(*number);
         }
         if self.by_key.len() >= MOST_SHAPES {
@@ -216,11 +222,8 @@ impl Lines {
         // A shape with odd names is remembered by a key that no line equals: it has no literals.
         if let Some(names) = names {
             shape.literals = literals(line, holes).map(str::to_owned).collect();
-            shape.holes = names
-                .iter()
-                .zip(holes)
-                .map(|(name, (kind, _))| (self.field(name, false), *kind))
-                .collect();
+            shape.holes =
+                names.iter().zip(holes).map(|(name, (kind, _))| (self.field(name, false), *kind)).collect();
         }
         let split = !shape.literals.is_empty();
         self.by_key.insert(key, number);
@@ -291,7 +294,9 @@ impl Lines {
     fn columns(&self) -> Fields {
         let total = self.rows.len() as u64;
         let mut chosen: Vec<usize> = (0..self.fields.len())
-            .filter(|at| self.fields.get(*at).is_some_and(|field| field.rows > 0 && field.rows * RARE >= total))
+            .filter(|at| {
+                self.fields.get(*at).is_some_and(|field| field.rows > 0 && field.rows * RARE >= total)
+            })
             .collect();
         let rows = |at: &usize| self.fields.get(*at).map_or(0, |field| field.rows);
         chosen.sort_by_key(|at| std::cmp::Reverse(rows(at)));
@@ -345,7 +350,13 @@ fn write_rows(
     lines: &Lines,
     fields: &Fields,
 ) -> Result<PartInfo, Failure> {
-    let mut placed = Placed { lines, fields, numbers: HashMap::new() };
+    let mut placed = Placed {
+        lines,
+        fields,
+        numbers: HashMap::new(),
+        usual: vec![None; lines.shapes.len()],
+        places: Vec::new(),
+    };
     let mut spans = lines.spans.as_slice();
     let mut previous = None;
     let mut values = Vec::new();
@@ -408,6 +419,9 @@ struct Placed<'a> {
     fields: &'a Fields,
     /// By number of the raw shape, and where its values are when not all are where they usually are.
     numbers: HashMap<(u32, Vec<Place>), u32>,
+    /// Of each raw shape what its last row had.
+    usual: Vec<Option<(Vec<Place>, u32)>>,
+    places: Vec<Place>,
 }
 
 impl Placed<'_> {
@@ -426,7 +440,8 @@ impl Placed<'_> {
     ) -> u32 {
         let Some(raw) = self.lines.shapes.get(shape as usize) else { return TEXT };
         rest.clear();
-        let mut places = Vec::with_capacity(raw.holes.len());
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
         let mut any_rest = false;
         for ((field, kind), value) in raw.holes.iter().zip(values) {
             let column = self.fields.columns.get(*field).copied().flatten().filter(|_| has_column(*kind));
@@ -442,6 +457,16 @@ impl Placed<'_> {
             };
             places.push(place);
         }
+        if let Some(Some((usual, number))) = self.usual.get(shape as usize)
+            && *usual == places
+        {
+            if any_rest {
+                writer.text(rest_column, row, rest);
+            }
+            self.places = places;
+            return *number;
+        }
+        let raw_shape = shape;
         let mut key = (shape, places);
         let mut known = self.numbers.get(&key).copied();
         if known.is_none() && self.numbers.len() >= 2 * MOST_SHAPES {
@@ -456,6 +481,9 @@ impl Placed<'_> {
             writer.text(rest_column, row, rest);
         }
         if let Some(number) = known {
+            if let Some(usual) = self.usual.get_mut(raw_shape as usize) {
+                *usual = Some((key.1, number));
+            }
             return number;
         }
         let holes = raw.holes.iter().zip(&key.1).map(|((field, kind), place)| ShapeHole {

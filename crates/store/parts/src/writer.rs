@@ -10,7 +10,8 @@ use crate::columns::{
 };
 use crate::filters::FilterBuilder;
 use crate::layout::{
-    ColumnText, Description, FilterRecord, MAGIC, Section, VERSION, encode_filters, encode_pages, footer, is_required,
+    ColumnText, Description, FilterRecord, MAGIC, Section, VERSION, encode_filters, encode_pages, footer,
+    is_required,
 };
 use crate::pages::PageWriter;
 use crate::shapes::{NO_METADATA, Shapes};
@@ -188,7 +189,8 @@ impl<'a> PartWriter<'a> {
             }
             for row in range {
                 for (column, hidden) in [(REST, false), (METADATA_REST, true)] {
-                    let mut list = self.columns.get(column).and_then(|column| column.text_at(row)).unwrap_or("");
+                    let mut list =
+                        self.columns.get(column).and_then(|column| column.text_at(row)).unwrap_or("");
                     while let Some(text) = take_listed(&mut list) {
                         if hidden {
                             builder.add_hidden(text.as_bytes());

@@ -74,7 +74,8 @@ fn row() -> impl Strategy<Value = Row> {
         Labels::from_pairs(pairs)
     });
     let time = prop_oneof![0i64..12, Just(1_767_323_045_678_000_000), Just(-5)];
-    let metadata = prop::collection::vec((prop::sample::select(vec!["trace_id", "user", "k"]), value()), 0..3);
+    let metadata =
+        prop::collection::vec((prop::sample::select(vec!["trace_id", "user", "k"]), value()), 0..3);
     (labels, time, line(), metadata).prop_map(|(labels, time, line, metadata)| {
         (labels, time, line, metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     })
@@ -162,7 +163,9 @@ fn rows_of(batches: &[LogBatch]) -> BTreeSet<Row> {
 fn contains(test: &LineTest, line: &str) -> bool {
     let found = test.any.iter().any(|one| match one {
         LineMatch::Text(text) => line.contains(&**text),
-        LineMatch::Regex(regex) => regex::Regex::new(&format!("(?s:{})", regex.source())).unwrap().is_match(line),
+        LineMatch::Regex(regex) => {
+            regex::Regex::new(&format!("(?s:{})", regex.source())).unwrap().is_match(line)
+        }
     });
     found != test.negated
 }
@@ -170,15 +173,53 @@ fn contains(test: &LineTest, line: &str) -> bool {
 fn line_test() -> impl Strategy<Value = LineTest> {
     let text = prop_oneof![
         prop::sample::select(vec![
-            "needle", "eedl", "level", "\"level\":\"error\"", "level=error", "error\"", "\":\"", "7", "\"status\":7", "00ff",
-            "00ff00ff00ff00ff", "info msg", "=", "", "{", "caf\u{e9}", "user", "1970-01", "000000005Z\"", ".5", "app", "\",\"msg",
-            "x y", "=\"", "a-b", "}", "\\", "\"}", "1\",\"", "o\":{\"p\"", "null",
-        ]).prop_map(str::to_owned),
+            "needle",
+            "eedl",
+            "level",
+            "\"level\":\"error\"",
+            "level=error",
+            "error\"",
+            "\":\"",
+            "7",
+            "\"status\":7",
+            "00ff",
+            "00ff00ff00ff00ff",
+            "info msg",
+            "=",
+            "",
+            "{",
+            "caf\u{e9}",
+            "user",
+            "1970-01",
+            "000000005Z\"",
+            ".5",
+            "app",
+            "\",\"msg",
+            "x y",
+            "=\"",
+            "a-b",
+            "}",
+            "\\",
+            "\"}",
+            "1\",\"",
+            "o\":{\"p\"",
+            "null",
+        ])
+        .prop_map(str::to_owned),
         "[a-z0-9\":,=]{1,4}",
     ]
     .prop_map(|text| LineMatch::Text(text.as_str().into()));
-    let regex = prop::sample::select(vec!["err.r", "(needle|info)", "level.{3}error", "[0-9]{3,}", "^\\{", "x$", "", "(GET)+ ?"])
-        .prop_map(|source| LineMatch::Regex(GoRegex::new(source).unwrap()));
+    let regex = prop::sample::select(vec![
+        "err.r",
+        "(needle|info)",
+        "level.{3}error",
+        "[0-9]{3,}",
+        "^\\{",
+        "x$",
+        "",
+        "(GET)+ ?",
+    ])
+    .prop_map(|source| LineMatch::Regex(GoRegex::new(source).unwrap()));
     (prop::collection::vec(prop_oneof![4 => text, 1 => regex], 1..3), any::<bool>())
         .prop_map(|(any, negated)| LineTest { any, negated })
 }
@@ -358,7 +399,9 @@ fn field_test(which: usize) -> FieldTest {
     };
     let range = |name: &str, range: NumberRange| FieldTest {
         field: field(FieldSource::Json, name),
-        accepts: Arc::new(move |found| found.and_then(|text| text.parse().ok()).is_some_and(|n| range.accepts(n))),
+        accepts: Arc::new(move |found| {
+            found.and_then(|text| text.parse().ok()).is_some_and(|n| range.accepts(n))
+        }),
         one_of: None,
         range: Some(range),
     };
