@@ -20,13 +20,22 @@ pub(super) fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// Appends a string; `<`, `>`, `&` and the line separators of JavaScript are escaped, as Go does.
+/// Appends a string; `<`, `>`, `&` and the line separators of JavaScript are escaped, as Go does. The peer
+/// writes lines, metrics and rules so, and other labels by [`push_bare_string`].
 pub(super) fn push_string(out: &mut String, text: &str) {
+    escape(out, text, |c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'));
+}
+
+/// Appends a string with only the escapes that JSON needs.
+pub(super) fn push_bare_string(out: &mut String, text: &str) {
+    escape(out, text, |_| false);
+}
+
+fn escape(out: &mut String, text: &str, also: impl Fn(char) -> bool) {
     out.push('"');
     let mut done = 0;
     for (at, c) in text.char_indices() {
-        let plain = !matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{0}'..='\u{1f}' | '\u{2028}' | '\u{2029}');
-        if plain {
+        if !matches!(c, '"' | '\\' | '\u{0}'..='\u{1f}') && !also(c) {
             continue;
         }
         out.push_str(text.get(done..at).unwrap_or_default());
@@ -44,21 +53,25 @@ pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends a label set as an object.
+/// Appends the labels of a stream as an object.
 pub(super) fn push_labels(out: &mut String, labels: &Labels) {
-    push_object(out, labels.iter());
+    push_object(out, labels, push_bare_string);
 }
 
-/// Appends pairs as an object.
-pub(super) fn push_object<'a>(out: &mut String, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+/// Appends the labels of a metric, rule or alert as an object.
+pub(super) fn push_metric(out: &mut String, labels: &Labels) {
+    push_object(out, labels, push_string);
+}
+
+fn push_object(out: &mut String, labels: &Labels, string: fn(&mut String, &str)) {
     out.push('{');
-    for (at, (name, value)) in pairs.enumerate() {
+    for (at, (name, value)) in labels.iter().enumerate() {
         if at > 0 {
             out.push(',');
         }
-        push_string(out, name);
+        string(out, name);
         out.push(':');
-        push_string(out, value);
+        string(out, value);
     }
     out.push('}');
 }
@@ -70,7 +83,7 @@ pub(super) fn push_list<'a>(out: &mut String, items: impl IntoIterator<Item = &'
         if at > 0 {
             out.push(',');
         }
-        push_string(out, item);
+        push_bare_string(out, item);
     }
     out.push(']');
 }
@@ -134,6 +147,8 @@ mod tests {
     fn strings_are_escaped_as_go_does() {
         let mut out = String::new();
         push_string(&mut out, "a<b>&\"\\\n\r\t\u{8}\u{1f}\u{7f}é\u{2028}z");
+        push_bare_string(&mut out, "<\u{1}\u{2028}");
+        assert_eq!(out.split_off(out.len() - "\"<\\u0001\u{2028}\"".len()), "\"<\\u0001\u{2028}\"");
         assert_eq!(out, "\"a\\u003cb\\u003e\\u0026\\\"\\\\\\n\\r\\t\\u0008\\u001f\u{7f}é\\u2028z\"");
     }
 

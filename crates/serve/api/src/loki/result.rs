@@ -10,7 +10,7 @@ use bytes::Bytes;
 use novaobs_logql::{Series, Stream, Value};
 use novaobs_model::{Labels, LabelsBuilder};
 
-use super::json::{JSON, label_text, push, push_labels, push_list, push_point, push_string};
+use super::json::{JSON, label_text, push, push_labels, push_list, push_metric, push_point, push_string};
 use super::params::Direction;
 
 /// About how large a chunk is.
@@ -303,7 +303,7 @@ fn write_item(rows: &Rows, out: &mut String, item: usize, row: usize) -> Option<
 
 fn write_sample(out: &mut String, sample: &Series, comma: bool) {
     out.push_str(if comma { ",{\"metric\":" } else { "{\"metric\":" });
-    push_labels(out, &sample.labels);
+    push_metric(out, &sample.labels);
     if let Some((time, value)) = sample.points.first() {
         out.push_str(",\"value\":");
         push_point(out, *time, *value);
@@ -317,7 +317,7 @@ const POINTS_AT_ONCE: usize = 1024;
 fn write_series(out: &mut String, series: &Series, item: usize, from: usize) -> Option<(usize, usize)> {
     if from == 0 {
         out.push_str(if item > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-        push_labels(out, &series.labels);
+        push_metric(out, &series.labels);
         out.push_str(",\"values\":[");
     }
     for (at, (time, value)) in series.points.iter().enumerate().skip(from).take(POINTS_AT_ONCE) {

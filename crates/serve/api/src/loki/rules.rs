@@ -13,7 +13,7 @@ use novaobs_rules::{ActiveAlert, GroupSnapshot, RuleSnapshot, SnapshotKind};
 
 use super::Api;
 use super::error::ApiError;
-use super::json::{push, push_labels, push_string};
+use super::json::{push, push_metric, push_string};
 use super::params::{Params, read_body};
 use super::rule_group::{RuleGroup, namespaces_yaml};
 use super::tenancy::tenant_of;
@@ -263,15 +263,11 @@ fn push_rule(out: &mut String, rule: &RuleSnapshot) {
     if let SnapshotKind::Alerting { hold, .. } = &rule.kind {
         push(out, format_args!(",\"duration\":{}", hold.as_secs_f64()));
     }
-    if !rule.labels.is_empty() {
-        out.push_str(",\"labels\":");
-        push_labels(out, &rule.labels);
-    }
+    out.push_str(",\"labels\":");
+    push_metric(out, &rule.labels);
     if let SnapshotKind::Alerting { annotations, alerts, .. } = &rule.kind {
-        if !annotations.is_empty() {
-            out.push_str(",\"annotations\":");
-            push_labels(out, annotations);
-        }
+        out.push_str(",\"annotations\":");
+        push_metric(out, annotations);
         out.push_str(",\"alerts\":[");
         for (at, alert) in alerts.iter().enumerate() {
             if at > 0 {
@@ -299,9 +295,9 @@ fn push_rule(out: &mut String, rule: &RuleSnapshot) {
 
 fn push_alert(out: &mut String, alert: &ActiveAlert) {
     out.push_str("{\"labels\":");
-    push_labels(out, &alert.labels);
+    push_metric(out, &alert.labels);
     out.push_str(",\"annotations\":");
-    push_labels(out, &alert.annotations);
+    push_metric(out, &alert.annotations);
     push(
         out,
         format_args!(
