@@ -149,16 +149,21 @@ impl Accumulator for Bag {
 /// What is kept of one series, by cell; only cells with rows are there.
 #[derive(Clone, Debug)]
 pub(crate) struct Cells<A> {
+    /// The cell rows were last added to. It stands here so that adding touches no other memory.
+    current: Option<(u64, A)>,
     /// Cells as rows came: a stream's are ascending, and with each stream they begin anew until
     /// [`Cells::tidy`] has been.
     entries: Vec<(u64, A)>,
     /// Length at which to tidy.
-    full: usize,
+    full: u32,
 }
+
+/// Least length at which to tidy.
+const LEAST_FULL: u32 = 64;
 
 impl<A> Default for Cells<A> {
     fn default() -> Self {
-        Cells { entries: Vec::new(), full: 64 }
+        Cells { current: None, entries: Vec::new(), full: LEAST_FULL }
     }
 }
 
@@ -166,29 +171,48 @@ impl<A: Accumulator> Cells<A> {
     /// Adds to a cell; returns about how many bytes it grew by.
     pub(crate) fn add(&mut self, cell: u64, more: A) -> usize {
         let heap = more.heap();
-        match self.entries.last_mut() {
-            Some((last, sum)) if *last == cell => {
-                sum.merge(&more);
-                heap
-            }
-            _ => {
-                if self.entries.len() >= self.full {
-                    self.tidy();
-                    self.full = (self.entries.len() * 2).max(64);
-                }
-                self.entries.push((cell, more));
-                size_of::<(u64, A)>() + heap
-            }
+        if let Some((current, sum)) = &mut self.current
+            && *current == cell
+        {
+            sum.merge(&more);
+            return heap;
+        }
+        self.set_aside();
+        self.current = Some((cell, more));
+        size_of::<(u64, A)>() + heap
+    }
+
+    /// Moves the current cell to the others.
+    fn set_aside(&mut self) {
+        let Some(done) = self.current.take() else { return };
+        self.entries.push(done);
+        if self.entries.len() >= self.full as usize {
+            self.sort();
+            self.full = u32::try_from(self.entries.len() * 2).unwrap_or(u32::MAX).max(LEAST_FULL);
         }
     }
 
     /// Takes in another series' cells.
-    pub(crate) fn absorb(&mut self, other: Cells<A>) {
-        self.entries.extend(other.entries);
+    pub(crate) fn absorb(&mut self, mut other: Cells<A>) {
+        other.set_aside();
+        match other.entries.as_slice() {
+            [(cell, sum)] => drop(self.add(*cell, sum.clone())),
+            _ => self.entries.extend(other.entries),
+        }
     }
 
     /// Sorts by cell and merges entries of the same one.
     pub(crate) fn tidy(&mut self) {
+        if let Some(done) = self.current.take() {
+            self.entries.push(done);
+        }
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        if self.entries.is_sorted_by(|a, b| a.0 < b.0) {
+            return;
+        }
         self.entries.sort_by_key(|(cell, _)| *cell);
         let mut merged: Vec<(u64, A)> = Vec::with_capacity(self.entries.len());
         for (cell, sum) in self.entries.drain(..) {
@@ -281,8 +305,8 @@ impl<A: Accumulator> Cells<A> {
 impl Cells<Bag> {
     /// Adds a value to a cell, without a list of its own for it; returns the bytes grown by.
     pub(crate) fn add_value(&mut self, cell: u64, value: f64) -> usize {
-        match self.entries.last_mut() {
-            Some((last, bag)) if *last == cell => {
+        match &mut self.current {
+            Some((current, bag)) if *current == cell => {
                 bag.0.push(value);
                 size_of::<f64>()
             }

@@ -162,13 +162,18 @@ impl<'p> ColumnWorker<'p> {
         if let Some(series) = self.tuples.get(tuple) {
             return *series;
         }
+        let series = self.new_series(tuple);
+        self.tuples.insert(tuple.into(), series);
+        series
+    }
+
+    /// The series with these texts of its keys, by its labels.
+    fn new_series(&mut self, tuple: &[u32]) -> u32 {
         let keys = self.plan.keys.iter().zip(tuple).filter(|(_, text)| **text != ABSENT);
         let pairs = keys.map(|(key, text)| {
             (self.plan.names.get(*key).map_or("", |name| &*name.name), self.texts.text(*text))
         });
-        let series = self.table.number(Labels::from_sorted(pairs));
-        self.tuples.insert(tuple.into(), series);
-        series
+        self.table.number(Labels::from_sorted(pairs))
     }
 
     /// The list of series by the text of key `varying`, the others being as in `tuple`.
@@ -238,7 +243,7 @@ impl<'p> ColumnWorker<'p> {
                             if let Some(entry) = tuple.get_mut(*at) {
                                 *entry = text;
                             }
-                            let series = self.series_of(&tuple);
+                            let series = self.new_series(&tuple);
                             self.remember(list, slot, series);
                             series
                         }

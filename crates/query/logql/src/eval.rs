@@ -115,7 +115,12 @@ fn aggregate(env: &Env<'_>, aggregation: &VectorAggregation) -> Result<Vec<Line>
     let lines = match &*aggregation.inner {
         SampleExpr::Range(inner) if aggregation.op == VectorOp::Sum && sums(inner.op) => {
             let all = novaobs_logql_parser::Grouping { without: false, labels: Vec::new() };
-            leaf(env, inner, Some(aggregation.grouping.as_ref().unwrap_or(&all)))?
+            let lines = leaf(env, inner, Some(aggregation.grouping.as_ref().unwrap_or(&all)))?;
+            // Series of rows with errors have all their labels still; without any, the sums are done.
+            if lines.iter().all(|line| line.labels.get("__error__").is_none()) {
+                return Ok(lines);
+            }
+            lines
         }
         inner => series(env, inner)?,
     };

@@ -253,7 +253,9 @@ fn answer(
 /// Series of an instant query are in order of labels, unless the query sorts.
 fn in_answer_order(mut lines: Vec<Line>, expr: &SampleExpr) -> Vec<Line> {
     if !sorts(expr) {
-        lines.sort_by(|a, b| a.labels.cmp(&b.labels));
+        // `label_replace` can give several series the same labels.
+        let value = |line: &Line| line.points.first().map_or(0.0, |point| point.value);
+        lines.sort_by(|a, b| a.labels.cmp(&b.labels).then_with(|| value(a).total_cmp(&value(b))));
     }
     lines
 }

@@ -9,13 +9,13 @@ use crate::columns::ColumnPlan;
 use crate::drive::{Trouble, drive};
 use crate::eval::Env;
 use crate::job::{Collected, Job, grouping};
-use crate::matrix::{Line, Point, by_labels};
+use crate::matrix::{Line, Point};
 use crate::pushdown::keep_sure_hints;
 use crate::rows::RowWorker;
 use crate::series::SeriesTable;
 use crate::{QueryError, Stats};
 
-/// The series of a range aggregation, by labels. `outer` is the grouping of a `sum` around it that may be
+/// The series of a range aggregation, in no order. `outer` is the grouping of a `sum` around it that may be
 /// done at once.
 pub(crate) fn evaluate(
     env: &Env<'_>,
@@ -40,7 +40,7 @@ pub(crate) fn evaluate(
     if aggregation.op == RangeOp::AbsentOverTime {
         return Ok(absent(env, aggregation, &lines));
     }
-    Ok(by_labels(lines))
+    Ok(lines)
 }
 
 fn by_columns(

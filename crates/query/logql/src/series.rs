@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use hashbrown::HashTable;
 use novaobs_model::Labels;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -72,41 +73,72 @@ impl SeriesTable {
     }
 }
 
-/// Texts with a number each; 0 is the empty text.
+/// Texts with a number each; 0 is the empty text. They stand in one buffer, and the table has a part of
+/// each hash: a look-up reads little memory.
 #[derive(Debug)]
 pub(crate) struct Interner {
-    numbers: FastMap<Box<str>, u32>,
-    texts: Vec<Box<str>>,
-    bytes: usize,
+    table: HashTable<(u32, u32)>,
+    text: String,
+    ends: Vec<usize>,
 }
 
 impl Interner {
     /// Knows the empty text only.
     pub(crate) fn new() -> Self {
-        let mut interner = Interner { numbers: FastMap::default(), texts: Vec::new(), bytes: 0 };
+        let mut interner = Interner { table: HashTable::new(), text: String::new(), ends: Vec::new() };
         interner.number("");
         interner
     }
 
     /// The number of a text, a new one when it was not met before.
     pub(crate) fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.numbers.get(text) {
+        let hash = xxh3_64(text.as_bytes());
+        // Not the bits the table itself goes by.
+        let tag = (hash >> 16) as u32;
+        let is = |(known, number): &(u32, u32)| *known == tag && at(&self.text, &self.ends, *number) == text;
+        if let Some((_, number)) = self.table.find(hash, is) {
             return *number;
         }
-        let number = self.texts.len() as u32;
-        self.bytes += 2 * text.len() + 64;
-        self.texts.push(text.into());
-        self.numbers.insert(text.into(), number);
+        let number = self.ends.len() as u32;
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        let (texts, ends) = (&self.text, &self.ends);
+        self.table
+            .insert_unique(hash, (tag, number), |(_, number)| xxh3_64(at(texts, ends, *number).as_bytes()));
         number
     }
 
     /// The text of a number.
     pub(crate) fn text(&self, number: u32) -> &str {
-        self.texts.get(number as usize).map_or("", |text| text)
+        at(&self.text, &self.ends, number)
     }
 
     /// Bytes of memory it holds, about.
     pub(crate) fn memory(&self) -> usize {
-        self.bytes
+        self.text.len() + 24 * self.ends.len()
+    }
+}
+
+fn at<'t>(text: &'t str, ends: &[usize], number: u32) -> &'t str {
+    let number = number as usize;
+    let start = number.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+    let end = ends.get(number).copied().unwrap_or(start);
+    text.get(start..end).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_keep_their_numbers() {
+        let mut interner = Interner::new();
+        assert_eq!(interner.number(""), 0);
+        let numbers: Vec<u32> = (0..5000).map(|i| interner.number(&format!("user-{i}"))).collect();
+        for (i, number) in numbers.iter().enumerate() {
+            assert_eq!(interner.number(&format!("user-{i}")), *number);
+            assert_eq!(interner.text(*number), format!("user-{i}"));
+        }
+        assert_eq!(interner.text(9999), "");
     }
 }

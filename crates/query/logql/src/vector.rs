@@ -8,7 +8,7 @@ use novaobs_model::Labels;
 
 use crate::QueryError;
 use crate::eval::Env;
-use crate::matrix::{Line, Point, by_labels, by_step};
+use crate::matrix::{Line, Point, by_step};
 
 /// Aggregates series.
 pub(crate) fn aggregate(
@@ -101,8 +101,10 @@ impl Sum {
 fn combine(
     env: &Env<'_>,
     aggregation: &VectorAggregation,
-    lines: Vec<Line>,
+    mut lines: Vec<Line>,
 ) -> Result<Vec<Line>, QueryError> {
+    // Any order will do, as long as sums are rounded the same each time.
+    lines.sort_by(|a, b| a.labels.as_packed().cmp(b.labels.as_packed()));
     let (of, labels) = groups(&lines, aggregation.grouping.as_ref());
     let steps = env.steps.count as usize;
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); labels.len()];
@@ -137,7 +139,7 @@ fn combine(
         }
     }
     env.hold(out.iter().map(|line| line.points.len()).sum::<usize>() * size_of::<Point>())?;
-    Ok(by_labels(out))
+    Ok(out)
 }
 
 /// By value, NaN last whichever way; equal ones in the order of labels.
@@ -170,7 +172,10 @@ fn choose(
             }
         }
         for group in &mut by_group {
-            let order = |a: &(u32, f64), b: &(u32, f64)| before(a.1, b.1, greatest).then(a.0.cmp(&b.0));
+            let labels = |line: u32| lines.get(line as usize).map(|line| &line.labels);
+            let order = |a: &(u32, f64), b: &(u32, f64)| {
+                before(a.1, b.1, greatest).then_with(|| labels(a.0).cmp(&labels(b.0)))
+            };
             if k < group.len() && k > 0 {
                 group.select_nth_unstable_by(k - 1, order);
             }
@@ -191,6 +196,6 @@ fn sort(env: &Env<'_>, mut lines: Vec<Line>, descending: bool) -> Vec<Line> {
         return lines;
     }
     let value = |line: &Line| line.points.first().map_or(f64::NAN, |point| point.value);
-    lines.sort_by(|a, b| before(value(a), value(b), descending));
+    lines.sort_by(|a, b| before(value(a), value(b), descending).then_with(|| a.labels.cmp(&b.labels)));
     lines
 }
