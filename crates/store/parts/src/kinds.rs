@@ -174,23 +174,33 @@ pub(crate) fn parse_time(text: &str) -> Option<(i64, u8)> {
 
 /// Appends a time; what is finer than `digits` is cut off.
 pub(crate) fn render_time(nanos: i64, digits: u8, out: &mut String) {
-    use std::fmt::Write as _;
     let seconds = nanos.div_euclid(1_000_000_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil_from_days(days);
-    // Writing to a String does not fail.
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
-    if digits > 0 {
-        let fraction = nanos.rem_euclid(1_000_000_000) / 10i64.pow(9 - u32::from(digits.min(9)));
-        let _ = write!(out, ".{fraction:0width$}", width = usize::from(digits.min(9)));
+    push_digits(year, 4, "-", out);
+    push_digits(month, 2, "-", out);
+    push_digits(day, 2, "T", out);
+    push_digits(second / 3600, 2, ":", out);
+    push_digits(second / 60 % 60, 2, ":", out);
+    if digits == 0 {
+        push_digits(second % 60, 2, "Z", out);
+    } else {
+        push_digits(second % 60, 2, ".", out);
+        let digits = digits.min(9);
+        let fraction = nanos.rem_euclid(1_000_000_000) / 10i64.pow(9 - u32::from(digits));
+        push_digits(fraction, usize::from(digits), "Z", out);
     }
-    out.push('Z');
+}
+
+/// Appends the last `width` digits of a number, at most nine, and what follows them.
+fn push_digits(mut value: i64, width: usize, after: &str, out: &mut String) {
+    let mut text = [b'0'; 9];
+    for digit in text.iter_mut().take(width).rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    out.push_str(text.get(..width).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(""));
+    out.push_str(after);
 }
 
 fn days_of(year: i64, month: i64) -> i64 {
@@ -226,6 +236,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 /// The value of each byte as a lower-case hexadecimal digit; 0xff for others.
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
 const HEX_DIGITS: [u8; 256] = {
     let mut table = [0xff; 256];
     let mut digit = 0;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::PartInfo;
-use crate::columns::{BLOCK_ROWS, ChunkRecord, ColumnSpec, FIXED_COLUMNS, GROUP_ROWS, STREAM, time_unit};
+use crate::columns::{BLOCK_ROWS, ChunkRecord, ColumnSpec, FIXED_COLUMNS, STREAM, time_unit};
 use crate::kinds::Kind;
 use crate::pages::{self, PageRecord};
 use crate::thrift::{BINARY, I32, STRUCT, Writer};
@@ -96,10 +96,23 @@ pub(crate) struct FilterRecord {
     pub(crate) pieces: Section,
 }
 
+/// A row group in the file.
+pub(crate) struct GroupRecord {
+    pub(crate) rows: usize,
+    /// One for each column.
+    pub(crate) chunks: Vec<ChunkRecord>,
+}
+
 /// The directory of pages.
-pub(crate) fn encode_pages(groups: &[Vec<ChunkRecord>]) -> Vec<u8> {
+pub(crate) fn encode_pages(groups: &[GroupRecord]) -> Vec<u8> {
     let (mut chunks, mut pages) = (Vec::new(), Vec::new());
-    for chunk in groups.iter().flatten() {
+    chunks.extend((groups.len() as u32).to_le_bytes());
+    let mut block = 0u32;
+    for group in groups {
+        chunks.extend(block.to_le_bytes());
+        block += group.rows.div_ceil(BLOCK_ROWS) as u32;
+    }
+    for chunk in groups.iter().flat_map(|group| &group.chunks) {
         let first = if chunk.pages.is_empty() { u32::MAX } else { (pages.len() / PAGE_BYTES) as u32 };
         let dictionary = chunk.dictionary.unwrap_or_default();
         chunks.extend(chunk.start.to_le_bytes());
@@ -127,6 +140,9 @@ pub(crate) fn encode_pages(groups: &[Vec<ChunkRecord>]) -> Vec<u8> {
 pub(crate) struct Pages {
     data: Bytes,
     columns: usize,
+    /// The first block of each row group.
+    groups: Vec<u32>,
+    chunks_at: usize,
     pages_at: usize,
 }
 
@@ -142,19 +158,30 @@ pub(crate) struct Chunk {
 }
 
 impl Pages {
-    pub(crate) fn new(data: Bytes, columns: usize, rows: u64) -> Option<Self> {
-        let groups = usize::try_from(rows.div_ceil(GROUP_ROWS as u64)).ok()?;
-        let pages_at = groups.checked_mul(columns)?.checked_mul(CHUNK_BYTES)?;
-        (data.len() >= pages_at && (data.len() - pages_at).is_multiple_of(PAGE_BYTES)).then_some(Pages {
+    pub(crate) fn new(data: Bytes, columns: usize) -> Option<Self> {
+        let count = u32_at(&data, 0)? as usize;
+        let chunks_at = count.checked_mul(4)?.checked_add(4)?;
+        let groups: Vec<u32> =
+            data.get(4..chunks_at)?.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0)).collect();
+        let pages_at = count.checked_mul(columns)?.checked_mul(CHUNK_BYTES)?.checked_add(chunks_at)?;
+        let whole = data.len() >= pages_at && (data.len() - pages_at).is_multiple_of(PAGE_BYTES);
+        (whole && groups.is_sorted() && groups.first() == Some(&0)).then_some(Pages {
             data,
             columns,
+            groups,
+            chunks_at,
             pages_at,
         })
     }
 
+    /// The row group of a block.
+    pub(crate) fn group_of(&self, block: usize) -> usize {
+        self.groups.partition_point(|first| *first as usize <= block).saturating_sub(1)
+    }
+
     /// A column of the row group of a block.
     pub(crate) fn chunk(&self, block: usize, column: usize) -> Option<Chunk> {
-        let at = (block * BLOCK_ROWS / GROUP_ROWS * self.columns + column) * CHUNK_BYTES;
+        let at = self.chunks_at + (self.group_of(block) * self.columns + column) * CHUNK_BYTES;
         let data = self.data.get(at..at + CHUNK_BYTES)?;
         Some(Chunk {
             start: u64_at(data, 0)?,
@@ -177,7 +204,8 @@ impl Pages {
         if chunk.first_page == u32::MAX {
             return Some(None);
         }
-        let page = chunk.first_page as usize + block % (GROUP_ROWS / BLOCK_ROWS);
+        let first = self.groups.get(self.group_of(block)).copied().unwrap_or(0);
+        let page = (chunk.first_page as usize).checked_add(block.checked_sub(first as usize)?)?;
         let at = self.pages_at.checked_add(page.checked_mul(PAGE_BYTES)?)?;
         let data = self.data.get(at..at.checked_add(PAGE_BYTES)?)?;
         Some(Some(PageRecord {
@@ -261,15 +289,7 @@ impl Description {
 }
 
 /// Parquet's `FileMetaData`.
-pub(crate) fn footer(
-    specs: &[ColumnSpec],
-    groups: &[Vec<ChunkRecord>],
-    description: &Description,
-) -> Vec<u8> {
-    let group_rows = |group: usize| {
-        let before = (group * GROUP_ROWS) as u64;
-        (description.rows - before).min(GROUP_ROWS as u64) as i64
-    };
+pub(crate) fn footer(specs: &[ColumnSpec], groups: &[GroupRecord], description: &Description) -> Vec<u8> {
     let names: Vec<String> = specs.iter().enumerate().map(|(at, spec)| file_name(at, spec)).collect();
     let mut thrift = Writer::default();
     thrift.element(|file| {
@@ -285,15 +305,15 @@ pub(crate) fn footer(
         });
         file.i64(3, description.rows as i64);
         file.list(4, STRUCT, groups.len(), |list| {
-            for (at, chunks) in groups.iter().enumerate() {
+            for GroupRecord { rows, chunks } in groups {
                 list.element(|group| {
                     group.list(1, STRUCT, chunks.len(), |list| {
                         for ((chunk, spec), name) in chunks.iter().zip(specs).zip(&names) {
-                            list.element(|column| column_chunk(column, chunk, spec, name, group_rows(at)));
+                            list.element(|column| column_chunk(column, chunk, spec, name, *rows as i64));
                         }
                     });
                     group.i64(2, chunks.iter().map(|chunk| chunk.uncompressed as i64).sum());
-                    group.i64(3, group_rows(at));
+                    group.i64(3, *rows as i64);
                 });
             }
         });

@@ -74,10 +74,18 @@ pub fn merge(
     }
 }
 
+/// A field in the parts that are merged.
+#[derive(Default)]
+struct Seen {
+    /// With the least and greatest integer.
+    kinds: Vec<(Kind, i64, i64)>,
+    values: u64,
+}
+
 /// The columns of the result: those of all parts, but for the rarest ones.
 fn columns_of(parts: &[Arc<Part>]) -> Result<Vec<ColumnSpec>, PartError> {
     let mut digits = 3;
-    let mut kinds: HashMap<(Arc<str>, bool), (Vec<(Kind, i64, i64)>, u64)> = HashMap::new();
+    let mut kinds: HashMap<(Arc<str>, bool), Seen> = HashMap::new();
     let mut names = Vec::new();
     for part in parts {
         if let Some(Kind::Time { digits: other }) = part.specs.get(TIME).map(|spec| spec.kind) {
@@ -88,16 +96,16 @@ fn columns_of(parts: &[Arc<Part>]) -> Result<Vec<ColumnSpec>, PartError> {
             let key = (spec.name.clone(), spec.metadata);
             let entry = kinds.entry(key.clone()).or_insert_with(|| {
                 names.push(key);
-                (Vec::new(), 0)
+                Seen::default()
             });
             if count > 0 {
-                entry.0.push((spec.kind, min, max));
-                entry.1 += count;
+                entry.kinds.push((spec.kind, min, max));
+                entry.values += count;
             }
         }
     }
     let rows: u64 = parts.iter().map(|part| part.info().rows).sum();
-    let count = |key: &(Arc<str>, bool)| kinds.get(key).map_or(0, |(_, count)| *count);
+    let count = |key: &(Arc<str>, bool)| kinds.get(key).map_or(0, |seen| seen.values);
     let mut chosen: Vec<&(Arc<str>, bool)> =
         names.iter().filter(|key| count(key) > 0 && count(key) * RARE >= rows).collect();
     if chosen.len() > MOST_COLUMNS {
@@ -108,7 +116,7 @@ fn columns_of(parts: &[Arc<Part>]) -> Result<Vec<ColumnSpec>, PartError> {
     }
     let mut specs = ColumnSpec::fixed(digits);
     for key in chosen {
-        let kind = kinds.get(key).map_or(Kind::Text, |(all, _)| common_kind(all));
+        let kind = kinds.get(key).map_or(Kind::Text, |seen| common_kind(&seen.kinds));
         specs.push(ColumnSpec { name: key.0.clone(), metadata: key.1, kind });
     }
     Ok(specs)

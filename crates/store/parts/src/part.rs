@@ -11,7 +11,7 @@ use novaobs_model::select::QueryControl;
 use parking_lot::Mutex;
 
 use crate::cells::{Cells, DictionaryValues};
-use crate::columns::{BLOCK_ROWS, ColumnSpec, FIXED_COLUMNS, GROUP_ROWS, LINE, METADATA_REST};
+use crate::columns::{BLOCK_ROWS, ColumnSpec, FIXED_COLUMNS, LINE, METADATA_REST};
 use crate::filters::{Needle, Unfiltered};
 use crate::kinds::Kind;
 use crate::layout::{
@@ -164,7 +164,7 @@ impl Part {
             return Ok(pages);
         }
         let data = self.section(&self.description.pages, "page directory")?;
-        let pages = Pages::new(data, self.specs.len(), self.info.rows);
+        let pages = Pages::new(data, self.specs.len());
         let pages = pages.ok_or_else(|| self.corrupt("its page directory is cut"))?;
         Ok(self.pages.get_or_init(|| pages))
     }
@@ -234,7 +234,7 @@ impl Part {
         column: usize,
         load: impl FnOnce() -> Result<DictionaryValues, PartError>,
     ) -> Result<Arc<DictionaryValues>, PartError> {
-        let group = block * BLOCK_ROWS / GROUP_ROWS;
+        let group = self.pages()?.group_of(block);
         if let Some((_, there)) = self.dictionaries.lock().get(&column).filter(|(other, _)| *other == group) {
             return Ok(there.clone());
         }

@@ -32,7 +32,7 @@ pub(crate) struct Test {
 /// What a line may have.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    Text(Text),
+    Text(Box<Text>),
     /// A match of an expression, which needs one of the texts to be there (none known: no texts).
     Regex {
         regex: Regex,
@@ -66,7 +66,7 @@ impl LineSearch {
 impl Test {
     fn new(test: &LineTest) -> Self {
         let any = test.any.iter().map(|one| match one {
-            LineMatch::Text(text) => Wanted::Text(Text::new(text)),
+            LineMatch::Text(text) => Wanted::Text(Box::new(Text::new(text))),
             LineMatch::Regex(regex) => match regex.unanchored() {
                 Some(regex) => Wanted::Regex { regex: regex.clone(), required: required(regex) },
                 None => Wanted::Nothing,
@@ -80,7 +80,7 @@ impl Test {
         if self.negated {
             return None;
         }
-        let mut all = Vec::new();
+        let mut all: Vec<&Text> = Vec::new();
         for wanted in &self.any {
             match wanted {
                 Wanted::Text(text) => all.push(text),

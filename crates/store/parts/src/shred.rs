@@ -437,11 +437,7 @@ impl Names {
                     key = Some(if path.is_empty() { sanitised(text)? } else { sanitised_inner(text)? });
                     continue;
                 }
-                b'{' => {
-                    if at > 0 {
-                        path.push(key.take()?);
-                    }
-                }
+                b'{' if at > 0 => path.push(key.take()?),
                 b'}' => {
                     path.pop();
                 }

@@ -5,18 +5,21 @@ use std::io::{self, Write};
 use novaobs_model::labels::Labels;
 
 use crate::columns::{
-    BLOCK_ROWS, ChunkRecord, ColumnBuilder, ColumnSpec, FIXED_COLUMNS, GROUP_ROWS, LINE, METADATA_REST,
-    METADATA_SHAPE, REST, SHAPE, STREAM, TIME, take_listed,
+    BLOCK_ROWS, ColumnBuilder, ColumnSpec, FIXED_COLUMNS, GROUP_ROWS, LINE, METADATA_REST, METADATA_SHAPE,
+    REST, SHAPE, STREAM, TIME, take_listed,
 };
 use crate::filters::FilterBuilder;
 use crate::layout::{
-    ColumnText, Description, FilterRecord, MAGIC, Section, VERSION, encode_filters, encode_pages, footer,
-    is_required,
+    ColumnText, Description, FilterRecord, GroupRecord, MAGIC, Section, VERSION, encode_filters,
+    encode_pages, footer, is_required,
 };
 use crate::pages::PageWriter;
 use crate::shapes::{NO_METADATA, Shapes};
 use crate::streams::{self, Run};
 use crate::{PartInfo, WriteError};
+
+/// A row group of longer lines has fewer rows than others, whole blocks.
+const MOST_GROUP_BYTES: usize = 64 << 20;
 
 /// A part being written. Rows must come in order of stream and time, each begun by [`PartWriter::row`].
 pub(crate) struct PartWriter<'a> {
@@ -30,7 +33,7 @@ pub(crate) struct PartWriter<'a> {
     builders: Vec<FilterBuilder>,
     /// Rows of the row group being built.
     group_rows: usize,
-    groups: Vec<Vec<ChunkRecord>>,
+    groups: Vec<GroupRecord>,
     filters: Vec<FilterRecord>,
     streams: Vec<Labels>,
     stream_text: String,
@@ -92,7 +95,7 @@ impl<'a> PartWriter<'a> {
     /// [`PartWriter::flush_if_full`].
     pub(crate) fn rows_of(&mut self, times: &[i64], bytes: impl Fn(usize) -> u64) -> (usize, usize) {
         let first = self.group_rows;
-        let fits = times.len().min(GROUP_ROWS - first);
+        let fits = times.len().min(BLOCK_ROWS - first % BLOCK_ROWS);
         for (at, time) in times.iter().take(fits).enumerate() {
             self.count_row(*time, bytes(at));
         }
@@ -144,7 +147,13 @@ impl<'a> PartWriter<'a> {
 
     /// Writes the row group when it has all its rows, or takes too much memory at a block's end.
     pub(crate) fn flush_if_full(&mut self) -> Result<(), Failure> {
-        if self.group_rows == GROUP_ROWS { self.flush() } else { Ok(()) }
+        let at_block_end = self.group_rows.is_multiple_of(BLOCK_ROWS);
+        let bytes = || self.columns.iter().map(ColumnBuilder::bytes).sum::<usize>();
+        if self.group_rows == GROUP_ROWS || (at_block_end && bytes() > MOST_GROUP_BYTES) {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -153,7 +162,7 @@ impl<'a> PartWriter<'a> {
             return Ok(());
         }
         if self.columns.iter().any(|column| column.bytes() >= 1 << 30) {
-            return Err(Failure::Limit(WriteError::TooLarge("1 GiB of one column in 65536 rows")));
+            return Err(Failure::Limit(WriteError::TooLarge("1 GiB of one column in 4096 rows")));
         }
         let mut out = Vec::new();
         let mut chunks = Vec::with_capacity(self.columns.len());
@@ -162,7 +171,7 @@ impl<'a> PartWriter<'a> {
         }
         self.out.write_all(&out)?;
         self.written += out.len() as u64;
-        self.groups.push(chunks);
+        self.groups.push(GroupRecord { rows, chunks });
         self.write_filters(rows)?;
         self.columns.iter_mut().for_each(ColumnBuilder::clear);
         self.group_rows = 0;

@@ -1,5 +1,7 @@
 //! Random entries and random scans: a part, a merged part and rows in memory answer as a plain filter does.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -532,6 +534,23 @@ fn a_block_end_within_a_stream_is_no_seam() {
     })
     .unwrap();
     assert_eq!(seen, [("{app=\"app1\"}".to_owned(), 35_000, 1, 69_999)]);
+}
+
+#[test]
+fn row_groups_of_long_lines_are_shorter() {
+    let rows: Vec<Row> = (0..10_000i64)
+        .map(|n| {
+            let labels = Labels::from_pairs([("app", "long")]);
+            (labels, n, format!("{{\"n\":{n},\"stack\":\"{n} {}\"}}", "at frame ".repeat(1000)), vec![])
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    write(&streams(&rows, rows.len()), &mut bytes).unwrap();
+    let part = Part::open("long", Arc::new(MemoryFile::new(bytes))).unwrap();
+    let mut wish = scan();
+    wish.lines = vec![LineTest { any: vec![LineMatch::Text("\"n\":9999,".into())], negated: false }];
+    assert_eq!(rows_of(&answer(&part, &wish)), BTreeSet::from([rows[9999].clone()]));
+    assert_eq!(rows_of(&answer(&part, &scan())).len(), rows.len());
 }
 
 #[test]
