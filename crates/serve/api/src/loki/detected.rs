@@ -1,15 +1,17 @@
 //! What is in the logs: `/loki/api/v1/detected_labels`, `detected_fields` and `detected_field/…/values`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
 use novaobs_logql::{Query, Value};
 use novaobs_logql_parser::Expr;
+use novaobs_wire::number::parse_float;
 
 use super::Api;
 use super::error::ApiError;
-use super::fields::{Field, Fields};
+use super::fields::{Field, Fields, is_boolean};
 use super::json::{answer, push, push_list, push_string};
 use super::params::now;
 use super::query::{ask, query_limits};
@@ -17,10 +19,36 @@ use super::run::{limits_of, run};
 use super::selector::{check_length, check_selectors, log_query, matchers};
 use super::tenancy::Asked;
 
-/// Labels with more values than this say nothing to someone who looks around.
-const MAX_CARDINALITY: usize = 50;
 /// Labels always shown.
 const STATIC: [&str; 4] = ["cluster", "namespace", "instance", "pod"];
+
+/// What was seen of a label.
+#[derive(Default)]
+struct Seen {
+    /// Hashes of its values.
+    values: HashSet<u64>,
+    /// Some value is a number or a UUID.
+    ids: bool,
+    /// Some value is neither that nor a truth value.
+    words: bool,
+}
+
+impl Seen {
+    fn add(&mut self, value: &str) {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        if self.values.insert(hasher.finish()) && !is_boolean(value) {
+            let id = parse_float(value.as_bytes()).is_ok() || is_uuid(value);
+            self.ids |= id;
+            self.words |= !id;
+        }
+    }
+
+    /// Whether the label helps to find something: not when all of its values are ids.
+    fn is_telling(&self, name: &str) -> bool {
+        STATIC.contains(&name) || self.words || !self.ids
+    }
+}
 
 /// `/loki/api/v1/detected_labels`.
 pub(super) async fn labels(State(api): State<Api>, asked: Asked) -> Result<Response, ApiError> {
@@ -34,49 +62,41 @@ pub(super) async fn labels(State(api): State<Api>, asked: Asked) -> Result<Respo
     check_length(range.end.saturating_sub(range.start) / 1_000_000 * 1_000_000, &limits)?;
     let of = tenant.clone();
     let done = run(&api, &tenant, &limits, move |source, control| {
-        let mut found: BTreeMap<String, HashSet<String>> = BTreeMap::new();
+        let mut found: BTreeMap<String, Seen> = BTreeMap::new();
         source.streams(&of, &selectors, range.start, range.end, control, &mut |labels, _| {
             for (name, value) in labels {
                 match found.get_mut(name) {
-                    Some(values) if values.len() <= MAX_CARDINALITY => {
-                        values.insert(value.to_owned());
-                    }
-                    Some(_) => {}
-                    None => {
-                        found.insert(name.to_owned(), HashSet::from([value.to_owned()]));
-                    }
+                    Some(seen) => seen.add(value),
+                    None => found.entry(name.to_owned()).or_default().add(value),
                 }
             }
         })?;
         Ok(found)
     });
     let found = done.await?.value;
-    let shown: Vec<_> = found.iter().filter(|(name, values)| is_telling(name, values)).collect();
+    let shown: Vec<_> = found.iter().filter(|(name, seen)| seen.is_telling(name)).collect();
     if shown.is_empty() {
         return Ok(answer("{}\n".to_owned()));
     }
     let mut out = "{\"detectedLabels\":[".to_owned();
-    for (at, (name, values)) in shown.into_iter().enumerate() {
+    for (at, (name, seen)) in shown.into_iter().enumerate() {
         out.push_str(if at > 0 { ",{\"label\":" } else { "{\"label\":" });
         push_string(&mut out, name);
-        push(&mut out, format_args!(",\"cardinality\":{}}}", values.len()));
+        push(&mut out, format_args!(",\"cardinality\":{}}}", seen.values.len()));
     }
     out.push_str("]}\n");
     Ok(answer(out))
 }
 
-/// Whether a label helps to find something: few values, and not all of them ids.
-fn is_telling(name: &str, values: &HashSet<String>) -> bool {
-    let is_id = |value: &String| value.parse::<f64>().is_ok() || is_uuid(value);
-    STATIC.contains(&name) || (values.len() <= MAX_CARDINALITY && !values.iter().all(is_id))
-}
-
+/// Whether the text is a UUID, also in braces, as a URN or without dashes.
 fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+    let bare = text.strip_prefix("urn:uuid:").unwrap_or(text);
+    let bare = bare.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(bare);
+    let fits = |at: usize, byte: u8| match at {
+        8 | 13 | 18 | 23 if bare.len() == 36 => byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    matches!(bare.len(), 32 | 36) && bare.bytes().enumerate().all(|(at, byte)| fits(at, byte))
 }
 
 /// Reads the fields of the newest lines of a query; the number is the limit that was asked.
@@ -178,6 +198,30 @@ pub(super) async fn values(
             push_list(&mut out, values.iter().take(limit).map(String::as_str));
             out.push_str("}\n");
             Ok(answer(out))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_ids_tell_nothing() {
+        let f = |name: &str, values: &[&str]| {
+            let mut seen = Seen::default();
+            values.iter().for_each(|value| seen.add(value));
+            seen.is_telling(name)
+        };
+        let uuid = "123e4567-e89b-12d3-a456-426614174000";
+        for values in [&["a"][..], &["0", "1"], &["true"], &["5", "x"], &["0x10"], &["1"]] {
+            assert!(f("l", values), "{values:?}");
+        }
+        for values in
+            [&["2"][..], &["1", "2"], &["-0.5", "1e3"], &["inf"], &[uuid], &[&uuid.replace('-', "")]]
+        {
+            assert!(!f("l", values), "{values:?}");
+            assert!(f("pod", values), "{values:?}");
         }
     }
 }

@@ -34,13 +34,11 @@ impl FieldType {
 
     /// Of a value.
     fn of(value: &str) -> FieldType {
-        const BOOLEANS: [&str; 12] =
-            ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
         if value.parse::<i64>().is_ok() {
             FieldType::Int
         } else if parse_float(value.as_bytes()).is_ok() {
             FieldType::Float
-        } else if BOOLEANS.contains(&value) {
+        } else if is_boolean(value) {
             FieldType::Boolean
         } else if is_duration(value) {
             FieldType::Duration
@@ -50,6 +48,11 @@ impl FieldType {
             FieldType::String
         }
     }
+}
+
+/// Whether Go's `strconv.ParseBool` takes the text.
+pub(super) fn is_boolean(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True" | "0" | "f" | "F" | "FALSE" | "false" | "False")
 }
 
 /// Whether Go's `time.ParseDuration` takes the text: `1.5h`, `-2m3s`.
