@@ -119,9 +119,7 @@ pub struct FieldTest {
     /// Which field.
     pub field: Field,
     /// Whether a row with this value (none: without the field) can pass. Only asked where the store knows
-    /// the field: a row whose line it did not read as the field's source passes. So does a row whose stream
-    /// labels or, for a field of the line, whose structured metadata have the same name: those come first
-    /// in LogQL, and what the line says is not what is tested.
+    /// the field: a row whose line it did not read as the field's source passes.
     pub accepts: Accepts,
     /// When given, no other value passes.
     pub one_of: Option<Vec<Arc<str>>>,

@@ -302,7 +302,7 @@ fn test_column(leaf: &Leaf, column: &TextColumn, states: &[State], out: &mut [Ou
 }
 
 /// Whether any row has a value.
-fn has_values(column: &TextColumn) -> bool {
+pub(crate) fn has_values(column: &TextColumn) -> bool {
     match column {
         TextColumn::Dictionary { codes, .. } => codes.iter().any(|code| *code != TextColumn::ABSENT),
         TextColumn::Plain { present, values } => {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use novaobs_logql_parser::{CompareOp, LabelFilter, LineFilter, LineOp, LineOperand, Stage};
 use novaobs_model::logs::{
-    Field, FieldSource, FieldTest, LineMatch, LineTest, LogScan, LogSource, NumberRange,
+    Field, FieldSource, FieldTest, LineMatch, LineTest, LogColumns, LogScan, LogSource, NumberRange,
 };
 use novaobs_model::select::QueryControl;
 use novaobs_model::{GoRegex, MatchOp};
 
 use crate::QueryError;
+use crate::column_tests::has_values;
 use crate::leaf::{Leaf, Outcome};
 
 /// What the store is asked to test.
@@ -214,13 +215,16 @@ fn line_test(filter: &LineFilter) -> Option<LineTest> {
     (!any.is_empty()).then_some(LineTest { any, negated })
 }
 
-/// Takes away hints on labels that a stream of the scan has itself: those are what the filter tests then,
-/// not the line.
+/// Takes away hints on names that a stream of the scan or structured metadata have too: those come first in
+/// LogQL, and then it is not the line's field that a filter tests. Of hints on fields of lines only those
+/// stay that name values or a range; for others it does not pay to find out.
 pub(crate) fn keep_sure_hints(
     source: &dyn LogSource,
     scan: &mut LogScan,
     control: &QueryControl,
 ) -> Result<(), QueryError> {
+    let of_metadata = |test: &FieldTest| test.field.source == FieldSource::Metadata;
+    scan.fields.retain(|test| of_metadata(test) || test.one_of.is_some() || test.range.is_some());
     if scan.fields.is_empty() {
         return Ok(());
     }
@@ -229,5 +233,38 @@ pub(crate) fn keep_sure_hints(
     source.streams(&scan.tenant, &matchers, scan.start, scan.end, control, &mut |labels, _| {
         fields.retain(|test| labels.get(&test.field.name).is_none());
     })?;
+    let mut sure = Vec::with_capacity(scan.fields.len());
+    for test in std::mem::take(&mut scan.fields) {
+        if of_metadata(&test) || !is_in_metadata(source, scan, &test.field.name, control)? {
+            sure.push(test);
+        }
+    }
+    scan.fields = sure;
     Ok(())
+}
+
+/// Whether a row of the scan has structured metadata of this name.
+fn is_in_metadata(
+    source: &dyn LogSource,
+    scan: &LogScan,
+    name: &Arc<str>,
+    control: &QueryControl,
+) -> Result<bool, QueryError> {
+    let field = Field { source: FieldSource::Metadata, name: name.clone() };
+    let test = FieldTest {
+        field: field.clone(),
+        accepts: Arc::new(|value| value.is_some()),
+        one_of: None,
+        range: None,
+    };
+    let columns = LogColumns { fields: vec![field], ..LogColumns::default() };
+    let probe = LogScan { lines: Vec::new(), fields: vec![test], columns, ..scan.clone() };
+    let mut cursor = source.scan(&probe, control)?;
+    while let Some(batch) = cursor.next()? {
+        control.check().map_err(|stop| QueryError::Select(stop.into()))?;
+        if batch.fields.iter().any(has_values) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

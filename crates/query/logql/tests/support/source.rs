@@ -123,14 +123,12 @@ impl<'s> Building<'s> {
             |name: &str| stream.metadata.get(row).find(|(n, _)| *n == name).map(|(_, v)| v.to_owned());
         for test in &scan.fields {
             let name = &*test.field.name;
-            let own = stream.labels.get(name).is_some();
             let fails = match test.field.source {
-                _ if own => false,
                 FieldSource::Metadata => !(test.accepts)(metadata(name).as_deref()),
-                FieldSource::Json if structure == Structure::Json && metadata(name).is_none() => {
+                FieldSource::Json if structure == Structure::Json => {
                     !(test.accepts)(fields.get(name).map(String::as_str))
                 }
-                FieldSource::Logfmt if structure == Structure::Logfmt && metadata(name).is_none() => {
+                FieldSource::Logfmt if structure == Structure::Logfmt => {
                     !(test.accepts)(fields.get(name).map(String::as_str))
                 }
                 _ => false,
