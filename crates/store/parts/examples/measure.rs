@@ -65,7 +65,7 @@ fn line(at: usize, lines: usize, service: usize, pod: &str, time: i64, random: &
         0..8 => ("error", 500 + roll % 4),
         8..40 => ("warn", 400 + roll % 5),
         40..300 => ("debug", 200),
-        _ => ("info", if roll % 10 == 0 { 201 } else { 200 }),
+        _ => ("info", if roll.is_multiple_of(10) { 201 } else { 200 }),
     };
     let trace = trace_id((at as u64 / 90) * 10 + random.below(10));
     let (resource, action) = (RESOURCES[random.below(10) as usize], ACTIONS[random.below(8) as usize]);
