@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use novaobs_logql_parser::{RangeAggregation, SampleExpr, VectorAggregation, VectorOp};
+use novaobs_logql_parser::{Grouping, RangeAggregation, SampleExpr, VectorAggregation, VectorOp};
 use novaobs_model::logs::{LogSource, ScanStats, Tenant};
 use novaobs_model::select::QueryControl;
 use novaobs_model::{GoRegex, Labels, Lease};
@@ -31,9 +31,16 @@ pub(crate) struct Env<'q> {
     /// Memory of the series held.
     lease: RefCell<Lease>,
     /// Range aggregations computed before, for expressions that name one twice.
-    known: RefCell<Vec<(RangeAggregation, Option<novaobs_logql_parser::Grouping>, Vec<Line>)>>,
-    /// Whether memory for the answer is worth keeping for a second use.
+    known: RefCell<Vec<Known>>,
+    /// Whether there is a binary operation, so that a range aggregation may stand in the query twice.
     repeats: Cell<bool>,
+}
+
+/// A range aggregation that was computed.
+struct Known {
+    aggregation: RangeAggregation,
+    outer: Option<Grouping>,
+    lines: Vec<Line>,
 }
 
 impl<'q> Env<'q> {
@@ -114,7 +121,7 @@ fn series(env: &Env<'_>, expr: &SampleExpr) -> Result<Vec<Line>, QueryError> {
 fn aggregate(env: &Env<'_>, aggregation: &VectorAggregation) -> Result<Vec<Line>, QueryError> {
     let lines = match &*aggregation.inner {
         SampleExpr::Range(inner) if aggregation.op == VectorOp::Sum && sums(inner.op) => {
-            let all = novaobs_logql_parser::Grouping { without: false, labels: Vec::new() };
+            let all = Grouping { without: false, labels: Vec::new() };
             let lines = leaf(env, inner, Some(aggregation.grouping.as_ref().unwrap_or(&all)))?;
             // Series of rows with errors have all their labels still; without any, the sums are done.
             if lines.iter().all(|line| line.labels.get("__error__").is_none()) {
@@ -130,17 +137,16 @@ fn aggregate(env: &Env<'_>, aggregation: &VectorAggregation) -> Result<Vec<Line>
 fn leaf(
     env: &Env<'_>,
     aggregation: &RangeAggregation,
-    outer: Option<&novaobs_logql_parser::Grouping>,
+    outer: Option<&Grouping>,
 ) -> Result<Vec<Line>, QueryError> {
-    let same = |(known, grouping, _): &&(RangeAggregation, Option<_>, Vec<Line>)| {
-        known == aggregation && grouping.as_ref() == outer
-    };
-    if let Some((_, _, lines)) = env.known.borrow().iter().find(same) {
-        return Ok(lines.clone());
+    let same = |known: &&Known| known.aggregation == *aggregation && known.outer.as_ref() == outer;
+    if let Some(known) = env.known.borrow().iter().find(same) {
+        return Ok(known.lines.clone());
     }
     let lines = range::evaluate(env, aggregation, outer)?;
     if env.repeats.get() {
-        env.known.borrow_mut().push((aggregation.clone(), outer.cloned(), lines.clone()));
+        let known = Known { aggregation: aggregation.clone(), outer: outer.cloned(), lines: lines.clone() };
+        env.known.borrow_mut().push(known);
     }
     Ok(lines)
 }

@@ -17,6 +17,8 @@ use crate::window::{Cell, Windows};
 const FEW: usize = 1 << 18;
 /// Values to look at, over all windows, up to which windows are computed value by value.
 const FEW_LOOKS: u64 = 50_000_000;
+/// A series without any row.
+const NO_ROWS: u64 = u64::MAX;
 /// Bytes taken from the pool at a time.
 const LEASE_STEP: usize = 1 << 18;
 
@@ -47,6 +49,8 @@ pub(crate) struct Sink {
 }
 
 enum Store {
+    /// Of a single window: rows or bytes of each series, [`NO_ROWS`] where there is none.
+    Totals(Vec<u64>),
     Counts(Vec<Cells<Count>>),
     Values(Vec<Vec<Sample>>),
     Sums(Vec<Cells<Sum>>),
@@ -65,7 +69,11 @@ impl Sink {
         windows: Windows,
         control: &QueryControl,
     ) -> Result<Sink, SelectError> {
-        let store = if function.unwrapped { Store::Values(Vec::new()) } else { Store::Counts(Vec::new()) };
+        let store = match function.unwrapped {
+            true => Store::Values(Vec::new()),
+            false if windows.count() == 1 => Store::Totals(Vec::new()),
+            false => Store::Counts(Vec::new()),
+        };
         let lease = control.pool().take(0)?;
         Ok(Sink { function, windows, store, lease, grown: 0, kept: 0, few: FEW, cell: None })
     }
@@ -94,7 +102,7 @@ impl Sink {
         times: &[i64],
         values: Option<&[f64]>,
     ) -> Result<(), SelectError> {
-        if let (Store::Counts(_), None) = (&self.store, values) {
+        if let (Store::Counts(_) | Store::Totals(_), None) = (&self.store, values) {
             return self.count_run(series, times);
         }
         for (row, time) in times.iter().enumerate() {
@@ -112,8 +120,10 @@ impl Sink {
                 continue;
             };
             let rows = run_until(times, cell.high);
-            if let Store::Counts(all) = &mut self.store {
-                self.grown += add_cell(all, series, cell.index, Count(rows as u64));
+            match &mut self.store {
+                Store::Totals(all) => self.grown += add_total(all, series, rows as u64),
+                Store::Counts(all) => self.grown += add_cell(all, series, cell.index, Count(rows as u64)),
+                _ => {}
             }
             times = times.get(rows..).unwrap_or_default();
         }
@@ -138,6 +148,7 @@ impl Sink {
     fn add(&mut self, series: u32, at: Stamp, value: f64) {
         let Some(cell) = self.locate(at.time) else { return };
         self.grown += match &mut self.store {
+            Store::Totals(all) => add_total(all, series, value as u64),
             Store::Counts(all) => add_cell(all, series, cell.index, Count(value as u64)),
             Store::Values(all) => {
                 let new = all.len() <= series as usize;
@@ -217,6 +228,12 @@ impl Sink {
                             }
                         }
                     })*
+                    (Store::Totals(mine), Store::Totals(theirs)) => {
+                        let there = theirs.into_iter().zip(numbers).filter(|(total, _)| *total != NO_ROWS);
+                        for (total, number) in there {
+                            add_total(mine, *number, total);
+                        }
+                    }
                     (Store::Values(mine), Store::Values(theirs)) => {
                         for (series, samples) in theirs.into_iter().enumerate() {
                             if let Some(number) = numbers.get(series) {
@@ -246,6 +263,17 @@ impl Sink {
         match store {
             Store::Values(all) => {
                 all.into_iter().map(|one| finish_values(one, function, &windows, control)).collect()
+            }
+            Store::Totals(all) => {
+                let value = |total: u64| match function.op {
+                    RangeOp::AbsentOverTime => 1.0,
+                    _ => scale(total as f64),
+                };
+                let points = |total: &u64| match *total {
+                    NO_ROWS => Vec::new(),
+                    total => vec![Point { step: 0, value: value(total) }],
+                };
+                Ok(all.iter().map(points).collect())
             }
             Store::Counts(all) => finish_cells(all, &windows, control, |count| match function.op {
                 RangeOp::AbsentOverTime => 1.0,
@@ -287,6 +315,18 @@ fn slot<T: Default>(all: &mut Vec<T>, series: u32) -> &mut T {
     }
     #[expect(clippy::indexing_slicing, reason = "made just above")]
     &mut all[at]
+}
+
+/// Adds to a series' total; returns about how many bytes the list grew by.
+fn add_total(all: &mut Vec<u64>, series: u32, more: u64) -> usize {
+    let (at, before) = (series as usize, all.len());
+    if before <= at {
+        all.resize(at + 1, NO_ROWS);
+    }
+    if let Some(total) = all.get_mut(at) {
+        *total = if *total == NO_ROWS { more } else { *total + more };
+    }
+    (all.len() - before) * size_of::<u64>()
 }
 
 fn add_cell<A: Accumulator>(all: &mut Vec<Cells<A>>, series: u32, cell: u64, more: A) -> usize {

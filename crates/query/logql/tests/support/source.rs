@@ -203,7 +203,7 @@ fn column(values: &[Option<String>]) -> TextColumn {
             return TextColumn::Decimal { present, mantissas, scale };
         }
     }
-    if values.len() % 2 == 0 {
+    if values.len().is_multiple_of(2) {
         let mut distinct: Vec<&str> = values.iter().flatten().map(String::as_str).collect();
         distinct.sort_unstable();
         distinct.dedup();
