@@ -99,7 +99,7 @@ mod tests {
             assert!(future.now_or_never().is_none());
         }
         // A query whose client went away.
-        waiting.remove(1);
+        drop(waiting.remove(1));
         let mut order = Vec::new();
         let mut running = Some(first);
         while !waiting.is_empty() {

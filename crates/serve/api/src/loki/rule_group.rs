@@ -212,12 +212,7 @@ fn scalar(text: &str) -> String {
         || text.contains(": ")
         || text.contains(" #")
         || text.ends_with([':', ' ']);
-    // Go writes a dash or colon at the start without quotes when more follows it.
-    let harmless = text.starts_with(['-', '?', ':'])
-        && text.get(1..2).is_some_and(|next| next != " ")
-        && !text.contains(": ")
-        && !text.contains(" #");
-    if special && !harmless { format!("'{}'", text.replace('\'', "''")) } else { text.to_owned() }
+    if special { format!("'{}'", text.replace('\'', "''")) } else { text.to_owned() }
 }
 
 fn read_rule(node: &Node) -> Option<Rule> {
@@ -290,6 +285,27 @@ mod tests {
             let rule = Rule { record: "r".to_owned(), expr: expr.to_owned(), ..Rule::default() };
             let group = RuleGroup { name: "g".to_owned(), rules: vec![rule], ..RuleGroup::default() };
             assert_eq!(RuleGroup::read(&group.yaml()), Some(group), "{expr:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_reads_back(texts in proptest::collection::vec("[-a-c0-9 :#'\"{}|&*!%@,?~\\[\\]\\n\\t\\\\é\u{85}\u{2028}\u{7}>`=<.+_]{1,9}", 8)) {
+            let [name, record, expr, label, value, note, text, alert] = texts.as_slice() else { return Ok(()) };
+            let pair = |n: &String, v: &String| BTreeMap::from([(n.clone(), v.clone())]);
+            let rule = Rule {
+                record: record.clone(),
+                alert: alert.clone(),
+                expr: expr.clone(),
+                hold: Some(Duration::from_secs(90)),
+                keep_firing_for: None,
+                labels: pair(label, value),
+                annotations: pair(note, text),
+            };
+            let group = RuleGroup { name: name.clone(), interval: None, limit: 2, rules: vec![rule] };
+            proptest::prop_assert_eq!(RuleGroup::read(&group.yaml()), Some(group.clone()), "{}", group.yaml());
+            let all = BTreeMap::from([(name.clone(), vec![group])]);
+            proptest::prop_assert!(Document::parse("rules", &namespaces_yaml(&all)).is_ok());
         }
     }
 
