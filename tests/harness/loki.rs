@@ -29,7 +29,7 @@ impl Loki {
         std::fs::create_dir_all(folder).unwrap();
         let port = free_port();
         let config = format!(
-            "server: {{http_listen_address: 127.0.0.1, http_listen_port: {port}, grpc_listen_port: 0}}\n{config}"
+            "auth_enabled: false\nserver: {{http_listen_address: 127.0.0.1, http_listen_port: {port}, grpc_listen_port: 0}}\n{config}"
         );
         std::fs::write(folder.join("loki.yml"), config).unwrap();
         let process = Loki::spawn(folder);

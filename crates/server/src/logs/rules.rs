@@ -27,42 +27,42 @@ pub(super) const POLL: Duration = Duration::from_secs(60);
 /// What rules over logs are evaluated with.
 pub(super) struct Parts {
     /// Where entries are read.
-    pub source: Arc<dyn LogSource>,
+    pub(super) source: Arc<dyn LogSource>,
     /// Where recorded series go.
-    pub sink: Arc<dyn SampleSink>,
+    pub(super) sink: Arc<dyn SampleSink>,
     /// Where the state of alerts is read back.
-    pub series: Arc<dyn SeriesSource>,
+    pub(super) series: Arc<dyn SeriesSource>,
     /// Where alerts go.
-    pub alerts: Arc<dyn AlertSink>,
+    pub(super) alerts: Arc<dyn AlertSink>,
     /// What evaluations may take.
-    pub pool: Pool,
+    pub(super) pool: Pool,
     /// Where metrics are shown.
-    pub registry: Registry,
+    pub(super) registry: Registry,
     /// Folder of the alerts' state.
-    pub state: PathBuf,
+    pub(super) state: PathBuf,
 }
 
 /// What a configuration says about rules over logs.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     /// `<folder>/<tenant>/<namespace>`; none: there are no rules.
-    pub folder: Option<PathBuf>,
+    pub(super) folder: Option<PathBuf>,
     /// Between evaluations where a group says nothing.
-    pub interval: Duration,
+    pub(super) interval: Duration,
     /// Added to alerts.
-    pub external_labels: Labels,
+    pub(super) external_labels: Labels,
     /// Where alerts link to.
-    pub external_url: String,
+    pub(super) external_url: String,
     /// Longest outage after which `for` is restored.
-    pub outage_tolerance: Duration,
+    pub(super) outage_tolerance: Duration,
     /// Least time between restoring and firing.
-    pub grace_period: Duration,
+    pub(super) grace_period: Duration,
     /// Between two sends of a firing alert.
-    pub resend_delay: Duration,
+    pub(super) resend_delay: Duration,
     /// How long one evaluation may take.
-    pub timeout: Duration,
+    pub(super) timeout: Duration,
     /// Bounds on a result.
-    pub limits: QueryLimits,
+    pub(super) limits: QueryLimits,
 }
 
 /// All rules over logs.
@@ -91,7 +91,7 @@ impl LogRules {
     ///
     /// # Errors
     /// The faults of files, all of them; tenants whose files are right have their new rules.
-    pub async fn apply(&self, settings: Settings) -> Result<(), String> {
+    pub(super) async fn apply(&self, settings: Settings) -> Result<(), String> {
         *self.settings.write() = settings;
         self.reload().await
     }
@@ -100,7 +100,7 @@ impl LogRules {
     ///
     /// # Errors
     /// As [`LogRules::apply`].
-    pub async fn reload(&self) -> Result<(), String> {
+    pub(super) async fn reload(&self) -> Result<(), String> {
         let _one_at_a_time = self.applying.lock().await;
         let settings = self.settings.read().clone();
         let mut files = settings.folder.as_deref().map(tenants_with_files).unwrap_or_default();
@@ -167,7 +167,7 @@ impl LogRules {
     }
 
     /// Stops all groups.
-    pub async fn stop(&self) {
+    pub(super) async fn stop(&self) {
         let managers: Vec<RuleManager> = self.managers.lock().values().cloned().collect();
         for manager in managers {
             manager.stop().await;
