@@ -2,6 +2,7 @@
 //! the store. `cargo run --release -p novaobs-logql --example measure [rows]`
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a tool")]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -138,7 +139,8 @@ impl LogCursor for Prepared {
 
 struct Recorded {
     platform: Platform,
-    batches: std::sync::Mutex<Option<Arc<Vec<LogBatch>>>>,
+    /// By the columns asked for, as text.
+    batches: std::sync::Mutex<HashMap<String, Arc<Vec<LogBatch>>>>,
 }
 
 impl LogSource for Recorded {
@@ -148,7 +150,7 @@ impl LogSource for Recorded {
         _: &'a QueryControl,
     ) -> Result<Box<dyn LogCursor + 'a>, SelectError> {
         let mut held = self.batches.lock().unwrap();
-        let batches = held.get_or_insert_with(|| {
+        let batches = held.entry(format!("{:?}", scan.columns)).or_insert_with(|| {
             let mut rows = Rows { platform_rows: self.platform.rows, scan: scan.clone(), next: 0 };
             let mut all = Vec::new();
             while let Ok(Some(batch)) = rows.next() {

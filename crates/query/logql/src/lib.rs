@@ -53,6 +53,7 @@ mod eval;
 mod export;
 mod job;
 mod leaf;
+mod limits;
 mod log;
 mod matrix;
 mod over_time;
@@ -219,6 +220,7 @@ fn answer(
     control: &QueryControl,
     row_path_only: bool,
 ) -> Result<Answer, QueryError> {
+    limits::check_bytes(source, query, control)?;
     match &query.expr {
         Expr::Log(log) => {
             let (value, stats) = log::run(source, query, log, control)?;

@@ -148,3 +148,17 @@ fn statistics_tell_what_was_read_and_returned() {
     assert_eq!((stats.processed_lines, stats.filtered_lines, stats.returned_entries), (111, 111, 111));
     assert!(stats.processed_bytes > 111 * 100 && stats.metadata_bytes > 0);
 }
+
+#[test]
+fn a_query_that_would_read_too_much_is_refused() {
+    for text in ["{app=\"a\"}", "vector(1) + sum(rate({app=\"a\"}[2h]))"] {
+        let mut all = query(text, 0);
+        all.limits.max_bytes_read = 1 << 20;
+        run(&source(), &all, &QueryControl::unlimited()).unwrap();
+        all.limits.max_bytes_read = 2048;
+        let refused = run(&source(), &all, &QueryControl::unlimited());
+        let Err(QueryError::Bad(refused)) = refused else { panic!("{text} was answered") };
+        assert!(refused.starts_with("the query would read too many bytes (query: 3"), "{refused}");
+        assert!(refused.contains("limit: 2.0 KiB"), "{refused}");
+    }
+}
