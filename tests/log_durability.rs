@@ -44,6 +44,7 @@ fn fifty_kills_lose_and_double_nothing_acknowledged() {
     for round in 0..50_u64 {
         let acknowledged = AtomicUsize::new(0);
         let killed = AtomicBool::new(false);
+        let flushed = AtomicUsize::new(0);
         let (url, pid) = (server.url.clone(), server.process.pid());
         std::thread::scope(|scope| {
             for (pusher, (unanswered, sent)) in unanswered.iter_mut().zip(&mut sent).enumerate() {
@@ -79,22 +80,26 @@ fn fifty_kills_lose_and_double_nothing_acknowledged() {
                     }
                 });
             }
-            let (url, killed) = (&url, &killed);
-            let flusher = scope.spawn(move || {
-                let mut flushes = 0;
+            let (url, killed, flushed) = (&url, &killed, &flushed);
+            scope.spawn(move || {
                 while !killed.load(Ordering::SeqCst) {
                     if post(&format!("{url}/flush"), &[], b"").is_ok_and(|answer| answer.status < 300) {
-                        flushes += 1;
+                        flushed.fetch_add(1, Ordering::SeqCst);
                     }
                 }
-                flushes
             });
-            wait_for("acknowledged pushes", || (acknowledged.load(Ordering::SeqCst) > 12).then_some(()));
+            // Every other round has parts on disk, which are merged by and by.
+            let wanted = (round % 2) as usize * 2;
+            wait_for("acknowledged pushes and flushes", || {
+                let enough =
+                    acknowledged.load(Ordering::SeqCst) > 12 && flushed.load(Ordering::SeqCst) >= wanted;
+                enough.then_some(())
+            });
             std::thread::sleep(Duration::from_micros(round * 997 % 30_000));
             Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
             killed.store(true, Ordering::SeqCst);
-            flushes += flusher.join().unwrap();
         });
+        flushes += flushed.load(Ordering::SeqCst);
         server.restart();
     }
     for (pusher, batch) in unanswered.iter().enumerate() {
