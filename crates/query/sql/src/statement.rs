@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, SetExpr,
-    Statement as Sql, Value, VisitMut, visit_expressions_mut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SetExpr,
+    Statement as Sql, Value, Visit, VisitMut, Visitor, visit_expressions_mut,
 };
 
 use crate::error::{SqlError, of_planning};
@@ -15,6 +15,11 @@ use crate::functions;
 const MAX_TEXT: usize = 64 << 10;
 /// Deepest nesting that is read.
 const MAX_DEPTH: usize = 50;
+/// Most SELECTs, most operators that compare or compute, and the longest chain of them: the time to plan
+/// these grows with the square of their number.
+const MAX_SELECTS: usize = 100;
+const MAX_OPERATORS: usize = 2000;
+const MAX_CHAIN: usize = 100;
 
 /// Reads one statement.
 ///
@@ -34,6 +39,7 @@ pub(crate) fn read(text: &str) -> Result<Statement, SqlError> {
         return Err(SqlError::Invalid("write one query, such as SELECT count(*) FROM logs".to_owned()));
     };
     only_reads(&statement)?;
+    check_size(&statement)?;
     write_out(&mut statement);
     Ok(statement)
 }
@@ -66,6 +72,67 @@ fn reads(body: &SetExpr) -> bool {
         SetExpr::Values(_) | SetExpr::Table(_) => true,
         _ => false,
     }
+}
+
+/// Counts what takes more than its share of planning.
+#[derive(Default)]
+struct Size {
+    queries: usize,
+    operators: usize,
+    /// Operators around the expression being visited.
+    depth: usize,
+    deepest: usize,
+}
+
+impl Visitor for Size {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if computes(expr) {
+            self.operators += 1;
+            self.depth += 1;
+            self.deepest = self.deepest.max(self.depth);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth -= usize::from(computes(expr));
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether an expression is an operator whose type follows from those of its sides.
+fn computes(expr: &Expr) -> bool {
+    use BinaryOperator::{And, Or};
+    matches!(expr, Expr::BinaryOp { op, .. } if !matches!(op, And | Or))
+}
+
+/// # Errors
+/// [`SqlError::Invalid`] for queries that would take long to plan, which cannot be interrupted.
+fn check_size(statement: &Statement) -> Result<(), SqlError> {
+    let sql = match statement {
+        Statement::Statement(sql) => sql,
+        Statement::Explain(explain) => return check_size(&explain.statement),
+        _ => return Ok(()),
+    };
+    let mut size = Size::default();
+    let _ = sql.visit(&mut size);
+    for (what, count, most) in [
+        ("SELECTs", size.queries, MAX_SELECTS),
+        ("operators", size.operators, MAX_OPERATORS),
+        ("operators within each other", size.deepest, MAX_CHAIN),
+    ] {
+        if count > most {
+            return Err(SqlError::Invalid(format!("a query of {count} {what}, at most {most} are planned")));
+        }
+    }
+    Ok(())
 }
 
 /// What a statement begins with, for an error.

@@ -83,10 +83,23 @@ async fn nesting_ends_in_an_error_and_length_in_an_answer() {
     assert!(matches!(error(&engine, &deep, QueryControl::unlimited()).await, SqlError::Invalid(_)));
     let wide = format!("SELECT 1 WHERE 1 IN ({}1)", "2,".repeat(5000));
     assert_eq!(csv(&engine, &wide).await.lines().count(), 2);
-    let fields = format!("SELECT count(*) FROM logs WHERE field('status') IN ({}404)", "2,".repeat(500));
+    let fields = format!("SELECT count(*) FROM logs WHERE field('status') IN ({}404)", "2,".repeat(100));
     assert_eq!(csv(&engine, &fields).await.lines().last(), Some("2"));
-    let chain = format!("SELECT 1{}", "+1".repeat(2000));
-    assert_eq!(csv(&engine, &chain).await.lines().last(), Some("2001"));
+    let words = format!("SELECT count(*) FROM logs WHERE line = 'a'{}", " OR line LIKE '%a%b'".repeat(1000));
+    assert_eq!(csv(&engine, &words).await.lines().last(), Some("0"));
+    for (sql, error_is) in [
+        (format!("SELECT 1{}", "+1".repeat(30_000)), "a query of 30000 operators, at most 2000 are planned"),
+        (
+            format!("SELECT 1{}", "+1".repeat(200)),
+            "a query of 200 operators within each other, at most 100 are planned",
+        ),
+        (
+            format!("SELECT 1{}", " UNION SELECT 1".repeat(200)),
+            "a query of 201 SELECTs, at most 100 are planned",
+        ),
+    ] {
+        assert_eq!(error(&engine, &sql, QueryControl::unlimited()).await.to_string(), error_is);
+    }
     let long = format!("SELECT '{}'", "x".repeat(70_000));
     assert!(matches!(error(&engine, &long, QueryControl::unlimited()).await, SqlError::Invalid(_)));
 }
