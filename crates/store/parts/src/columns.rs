@@ -8,8 +8,8 @@ use novaobs_model::logs::{Strings, TextColumn};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bits::delta_encode;
-use crate::filters::FilterBuilder;
-use crate::kinds::{Kind, parse_hex, render_hex};
+use crate::filters::{FilterBuilder, Words};
+use crate::kinds::{Kind, MOST_HEX, hex_digits, parse_hex};
 use crate::pages::{self, PageRecord, PageWriter};
 
 /// Rows of a block: a page of each column, and the unit of filters and reading.
@@ -183,6 +183,11 @@ impl ColumnBuilder {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether a row has a value.
+    pub(crate) fn any(&self) -> bool {
+        self.any
     }
 
     fn len(&self) -> usize {
@@ -492,41 +497,63 @@ impl ColumnBuilder {
         there.fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(value), max.max(value)))
     }
 
-    /// Puts the words of each block's values into its filter; `hidden` where lines do not show them.
-    pub(crate) fn fill_filters(&self, filters: &mut [FilterBuilder], hidden: bool) {
-        let add = |filter: &mut FilterBuilder, text: &str| match hidden {
-            true => filter.add_hidden(text.as_bytes()),
-            false => filter.add_text(text.as_bytes()),
-        };
+    /// The words of the values of the dictionary, for [`ColumnBuilder::fill_filter`].
+    pub(crate) fn words(&self, hidden: bool) -> Words {
+        match &self.data {
+            Data::Codes { dictionary, .. } => Words::new(&dictionary.values, hidden),
+            _ => Words::default(),
+        }
+    }
+
+    /// Puts the words of some rows into the filter of their block; `hidden` where lines do not show them.
+    pub(crate) fn fill_filter(
+        &self,
+        filter: &mut FilterBuilder,
+        range: Range<usize>,
+        words: &Words,
+        hidden: bool,
+    ) {
         if !self.any {
             return;
         }
-        for (block, filter) in filters.iter_mut().enumerate() {
-            let range = block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(self.len());
-            match &self.data {
-                Data::Codes { codes, dictionary } => {
-                    let mut seen = vec![false; dictionary.values.len()];
-                    for code in codes.get(range).unwrap_or_default() {
-                        if let Some(seen) = seen.get_mut(*code as usize)
-                            && !std::mem::replace(seen, true)
-                        {
-                            add(filter, dictionary.values.get(*code as usize));
-                        }
+        match &self.data {
+            Data::Codes { codes, dictionary } => {
+                let text = if hidden { &[] } else { dictionary.values.text().as_bytes() };
+                let mut seen = vec![false; dictionary.values.len()];
+                for code in codes.get(range).unwrap_or_default() {
+                    if let Some(seen) = seen.get_mut(*code as usize)
+                        && !std::mem::replace(seen, true)
+                    {
+                        filter.add_known(words, *code as usize, text);
                     }
                 }
-                Data::Texts { texts, .. } => range.for_each(|row| add(filter, texts.get(row))),
-                Data::Hex { bytes, present } => {
-                    let Kind::Hex { bytes: width } = self.kind else { continue };
-                    let width = usize::from(width);
-                    let mut text = String::new();
-                    for row in range.filter(|row| present.has(*row)) {
-                        text.clear();
-                        render_hex(bytes.get(row * width..(row + 1) * width).unwrap_or_default(), &mut text);
-                        filter.add_word(text.as_bytes());
-                    }
-                }
-                Data::Integers { .. } => {}
             }
+            Data::Texts { texts, .. } => {
+                let all = texts.text().as_bytes();
+                let before = range.start.checked_sub(1).and_then(|row| texts.ends().get(row));
+                let mut from = before.copied().unwrap_or(0) as usize;
+                for end in texts.ends().get(range).unwrap_or_default() {
+                    let text = all.get(from..*end as usize).unwrap_or_default();
+                    if hidden {
+                        filter.add_hidden(text);
+                    } else {
+                        filter.add_text(text);
+                    }
+                    from = *end as usize;
+                }
+            }
+            Data::Hex { bytes, present } => {
+                let Kind::Hex { bytes: width } = self.kind else { return };
+                let width = usize::from(width);
+                let rows = bytes.get(range.start * width..range.end * width).unwrap_or_default();
+                let mut digits = [0; 2 * MOST_HEX];
+                for (value, row) in rows.chunks_exact(width).zip(range) {
+                    if present.has(row) {
+                        filter.add_word(hex_digits(value, &mut digits));
+                    }
+                }
+            }
+            Data::Integers { .. } => {}
         }
     }
 

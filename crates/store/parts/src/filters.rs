@@ -4,6 +4,7 @@
 //! split-block Bloom filter (Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters",
 //! 2007; eight bits in one 32-byte block, as Parquet's), pieces as bits of a hashed bitmap.
 
+use novaobs_model::logs::Strings;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::kinds::Kind;
@@ -20,9 +21,21 @@ const BITS_PER_PIECE: usize = 6;
 const SALTS: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
+/// Whether each byte belongs to a word.
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+const WORD_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_' || byte >= 0x80;
+        byte += 1;
+    }
+    table
+};
+
 /// Whether a byte belongs to a word.
 pub(crate) fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+    WORD_BYTES.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// The runs of word bytes of a text, with their places.
@@ -44,6 +57,39 @@ fn piece_hash(piece: &[u8]) -> usize {
     (number.wrapping_mul(0x9e37_79b1) >> 16) as usize
 }
 
+/// The words of many texts with their hashes, for texts that go into the filters of several blocks.
+#[derive(Default)]
+pub(crate) struct Words {
+    /// Hash, and where the word stands in the buffer of all texts.
+    words: Vec<(u64, u32, u32)>,
+    /// How many words all texts up to and with each have.
+    ends: Vec<u32>,
+}
+
+impl Words {
+    /// The words of each of `texts`; `hidden` for [`FilterBuilder::add_hidden`].
+    pub(crate) fn new(texts: &Strings, hidden: bool) -> Self {
+        let mut out = Words { words: Vec::with_capacity(texts.len()), ends: Vec::with_capacity(texts.len()) };
+        let (all, mut from) = (texts.text().as_bytes(), 0);
+        for end in texts.ends() {
+            for (at, word) in words(all.get(from..*end as usize).unwrap_or_default()) {
+                let hash = if hidden { whole_hash(word) } else { xxh3_64(word) };
+                let start = from + at;
+                out.words.push((hash, start as u32, (start + word.len()) as u32));
+            }
+            out.ends.push(out.words.len() as u32);
+            from = *end as usize;
+        }
+        out
+    }
+
+    fn of(&self, text: usize) -> &[(u64, u32, u32)] {
+        let start = text.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(text).copied().unwrap_or(start);
+        self.words.get(start as usize..end as usize).unwrap_or_default()
+    }
+}
+
 /// What goes into the filters of one block.
 pub(crate) struct FilterBuilder {
     /// Hashes, open addressing, 0 is free.
@@ -63,12 +109,26 @@ impl FilterBuilder {
     pub(crate) fn add_text(&mut self, text: &[u8]) {
         for (_, word) in words(text) {
             if self.add_hash(xxh3_64(word)) {
-                for piece in word.windows(3) {
-                    let bit = piece_hash(piece);
-                    if let Some(lane) = self.pieces.get_mut(bit / 64) {
-                        *lane |= 1 << (bit % 64);
-                    }
-                }
+                self.add_pieces(word);
+            }
+        }
+    }
+
+    /// Adds one of the texts whose words are known; `all` is their buffer, empty for hidden ones, which have
+    /// no pieces.
+    pub(crate) fn add_known(&mut self, known: &Words, text: usize, all: &[u8]) {
+        for (hash, start, end) in known.of(text) {
+            if self.add_hash(*hash) {
+                self.add_pieces(all.get(*start as usize..*end as usize).unwrap_or_default());
+            }
+        }
+    }
+
+    fn add_pieces(&mut self, word: &[u8]) {
+        for piece in word.windows(3) {
+            let bit = piece_hash(piece);
+            if let Some(lane) = self.pieces.get_mut(bit / 64) {
+                *lane |= 1 << (bit % 64);
             }
         }
     }

@@ -270,20 +270,35 @@ fn hex_digit(byte: u8) -> u8 {
     HEX_DIGITS.get(usize::from(byte)).copied().unwrap_or(0xff)
 }
 
+/// Bytes a value of the kind `hex` has at most.
+pub(crate) const MOST_HEX: usize = 32;
+
+/// Each byte as two lower-case hexadecimal digits.
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
+/// At most [`MOST_HEX`] bytes as lower-case hexadecimal digits, in `digits`.
+pub(crate) fn hex_digits<'a>(bytes: &[u8], digits: &'a mut [u8; 2 * MOST_HEX]) -> &'a [u8] {
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(HEX_PAIRS.get(usize::from(*byte)).unwrap_or(b"00"));
+    }
+    digits.get(..2 * bytes.len()).unwrap_or_default()
+}
+
 /// Appends bytes as lower-case hexadecimal digits.
 pub(crate) fn render_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0u8; 64];
-    for chunk in bytes.chunks(text.len() / 2) {
-        for (pair, byte) in text.chunks_exact_mut(2).zip(chunk) {
-            if let [high, low] = pair {
-                *high = DIGITS.get(usize::from(byte >> 4)).copied().unwrap_or(b'0');
-                *low = DIGITS.get(usize::from(byte & 15)).copied().unwrap_or(b'0');
-            }
-        }
-        out.push_str(
-            text.get(..2 * chunk.len()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(""),
-        );
+    let mut digits = [0; 2 * MOST_HEX];
+    for chunk in bytes.chunks(MOST_HEX) {
+        out.push_str(std::str::from_utf8(hex_digits(chunk, &mut digits)).unwrap_or(""));
     }
 }
 

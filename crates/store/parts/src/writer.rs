@@ -8,7 +8,7 @@ use crate::columns::{
     BLOCK_ROWS, ColumnBuilder, ColumnSpec, FIXED_COLUMNS, GROUP_ROWS, LINE, METADATA_REST, METADATA_SHAPE,
     REST, SHAPE, STREAM, TIME, take_listed,
 };
-use crate::filters::FilterBuilder;
+use crate::filters::{FilterBuilder, Words};
 use crate::layout::{
     ColumnText, Description, FilterRecord, GroupRecord, MAGIC, Section, VERSION, encode_filters,
     encode_pages, footer, is_required,
@@ -30,7 +30,8 @@ pub(crate) struct PartWriter<'a> {
     pub(crate) columns: Vec<ColumnBuilder>,
     pub(crate) shapes: Shapes,
     pages: PageWriter,
-    builders: Vec<FilterBuilder>,
+    /// Of the block whose words are being collected.
+    filter: FilterBuilder,
     /// Rows of the row group being built.
     group_rows: usize,
     groups: Vec<GroupRecord>,
@@ -64,7 +65,7 @@ impl<'a> PartWriter<'a> {
             specs,
             shapes,
             pages: PageWriter::new()?,
-            builders: (0..GROUP_ROWS / BLOCK_ROWS).map(|_| FilterBuilder::default()).collect(),
+            filter: FilterBuilder::default(),
             group_rows: 0,
             groups: Vec::new(),
             filters: Vec::new(),
@@ -179,40 +180,44 @@ impl<'a> PartWriter<'a> {
     }
 
     fn write_filters(&mut self, rows: usize) -> Result<(), Failure> {
-        let blocks = rows.div_ceil(BLOCK_ROWS);
-        let builders = self.builders.get_mut(..blocks).unwrap_or_default();
-        for (at, (column, spec)) in self.columns.iter().zip(&self.specs).enumerate() {
-            if at == LINE || at >= FIXED_COLUMNS {
-                column.fill_filters(builders, spec.metadata);
+        let values: Vec<(&ColumnBuilder, bool, Words)> = self
+            .columns
+            .iter()
+            .zip(&self.specs)
+            .enumerate()
+            .filter(|(at, _)| *at == LINE || *at >= FIXED_COLUMNS)
+            .map(|(_, (column, spec))| (column, spec.metadata, column.words(spec.metadata)))
+            .collect();
+        let (mut words, mut pieces, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        // Block by block, so that what is known of one stays in the caches.
+        for from in (0..rows).step_by(BLOCK_ROWS) {
+            let range = from..rows.min(from + BLOCK_ROWS);
+            let filter = &mut self.filter;
+            for (column, hidden, words) in &values {
+                column.fill_filter(filter, range.clone(), words, *hidden);
             }
-        }
-        for (block, builder) in builders.iter_mut().enumerate() {
-            let range = block * BLOCK_ROWS..rows.min((block + 1) * BLOCK_ROWS);
             let mut shapes: Vec<i64> = self.columns.get(SHAPE).map_or_else(Vec::new, |column| {
                 column.integers().get(range.clone()).unwrap_or_default().to_vec()
             });
+            shapes.dedup();
             shapes.sort_unstable();
             shapes.dedup();
             for shape in shapes.iter().filter_map(|shape| self.shapes.get(*shape as u32)) {
-                shape.literals.iter().for_each(|literal| builder.add_text(literal.as_bytes()));
+                shape.literals.iter().for_each(|literal| filter.add_text(literal.as_bytes()));
             }
-            for row in range {
-                for (column, hidden) in [(REST, false), (METADATA_REST, true)] {
-                    let mut list =
-                        self.columns.get(column).and_then(|column| column.text_at(row)).unwrap_or("");
+            for (column, hidden) in [(REST, false), (METADATA_REST, true)] {
+                let Some(column) = self.columns.get(column).filter(|column| column.any()) else { continue };
+                for mut list in range.clone().filter_map(|row| column.text_at(row)) {
                     while let Some(text) = take_listed(&mut list) {
                         if hidden {
-                            builder.add_hidden(text.as_bytes());
+                            filter.add_hidden(text.as_bytes());
                         } else {
-                            builder.add_text(text.as_bytes());
+                            filter.add_text(text.as_bytes());
                         }
                     }
                 }
             }
-        }
-        let (mut words, mut pieces, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        for builder in builders {
-            builder.finish(&mut words, &mut pieces);
+            filter.finish(&mut words, &mut pieces);
             ends.push((words.len(), pieces.len()));
         }
         let (pieces_at, words_at) = (self.written, self.written + pieces.len() as u64);
