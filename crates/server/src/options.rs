@@ -1,5 +1,8 @@
 //! From flags to what a runtime is started with: every value checked, every default filled in.
 
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use crate::flags::{FlagError, Flags};
 use crate::http::Limits;
 use crate::logging::LogFormat;
 use crate::logs::{LogsOptions, LokiSource};
-use crate::loki_config::{LokiConfig, Sources};
+use crate::loki_config::{LokiConfig, ServerTls, Sources};
 use crate::memory;
 
 /// Everything a [`crate::Runtime`] needs to know.
@@ -220,7 +223,11 @@ impl Options {
             own_lines: false,
         };
         let limits = Limits { connections, read_timeout: server.http_server_read_timeout };
-        Ok(Options { logs: Some(logs), memory, limits, ..common })
+        let web_config = match server.http_tls.enabled() {
+            true => Some(own.read("config.file", |_| write_web_config(&logs.path, &server.http_tls))?),
+            false => None,
+        };
+        Ok(Options { logs: Some(logs), memory, limits, web_config, ..common })
     }
 
     fn common(
@@ -293,6 +300,18 @@ impl Options {
             flags: flags.clone(),
         })
     }
+}
+
+/// TLS of a Loki file as the file that guards all faces, in the folder of the data: it may hold a key.
+fn write_web_config(folder: &Path, tls: &ServerTls) -> Result<PathBuf, String> {
+    let file = folder.join("loki-web.yml");
+    let write = || {
+        fs::create_dir_all(folder)?;
+        let mut options = fs::OpenOptions::new();
+        let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&file)?;
+        out.write_all(tls.web_config().as_bytes())
+    };
+    write().map(|()| file.clone()).map_err(|error: io::Error| format!("{}: {error}", file.display()))
 }
 
 /// What `serve` starts logs with.
