@@ -91,7 +91,8 @@ impl Dictionary {
     }
 }
 
-/// Values of one column; rows without one are absent.
+/// Values of one column; rows without one are absent. A column of texts begins with codes; when a row group
+/// has too many distinct ones, it and those behind it are spelt out.
 enum Data {
     Integers { values: Vec<i64>, present: Present },
     Hex { bytes: Vec<u8>, present: Present },
@@ -130,8 +131,6 @@ impl Present {
 pub(crate) struct ColumnBuilder {
     kind: Kind,
     data: Data,
-    /// Whether the row group before had too many distinct texts for a dictionary.
-    varied: bool,
     /// Whether a value has a backslash.
     escapes: bool,
     any: bool,
@@ -154,31 +153,39 @@ pub(crate) struct ChunkRecord {
 
 impl ColumnBuilder {
     pub(crate) fn new(kind: Kind) -> Self {
-        let mut builder = ColumnBuilder {
-            kind,
-            data: Data::Codes { codes: Vec::new(), dictionary: Dictionary::default() },
-            varied: false,
-            escapes: false,
-            any: false,
-        };
-        builder.clear();
-        builder
-    }
-
-    /// Forgets all rows.
-    pub(crate) fn clear(&mut self) {
-        self.escapes = false;
-        self.any = false;
-        self.data = match self.kind {
+        let data = match kind {
             Kind::Number { .. } | Kind::Time { .. } => {
                 Data::Integers { values: Vec::new(), present: Present::default() }
             }
             Kind::Hex { .. } => Data::Hex { bytes: Vec::new(), present: Present::default() },
-            Kind::Text if self.varied => {
-                Data::Texts { texts: Strings::default(), present: Present::default() }
-            }
             Kind::Text => Data::Codes { codes: Vec::new(), dictionary: Dictionary::default() },
         };
+        ColumnBuilder { kind, data, escapes: false, any: false }
+    }
+
+    /// Forgets all rows, and keeps the buffers.
+    pub(crate) fn clear(&mut self) {
+        self.escapes = false;
+        self.any = false;
+        match &mut self.data {
+            Data::Integers { values, present } => {
+                values.clear();
+                present.levels.clear();
+            }
+            Data::Hex { bytes, present } => {
+                bytes.clear();
+                present.levels.clear();
+            }
+            Data::Codes { codes, dictionary } => {
+                codes.clear();
+                dictionary.values.clear();
+                dictionary.numbers.clear();
+            }
+            Data::Texts { texts, present } => {
+                texts.clear();
+                present.levels.clear();
+            }
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -282,7 +289,6 @@ impl ColumnBuilder {
                     || dictionary.values.text().len() > MOST_DICTIONARY_BYTES;
                 if too_many {
                     self.spell_out();
-                    self.varied = true;
                 }
             }
             Data::Texts { texts, present } => {
@@ -342,7 +348,6 @@ impl ColumnBuilder {
         self.pad(rows);
         if self.dictionary_is_useless() {
             self.spell_out();
-            self.varied = true;
         }
         let start = out.len();
         let mut chunk =

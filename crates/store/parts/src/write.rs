@@ -172,8 +172,17 @@ struct Lines {
     field_numbers: HashMap<(Arc<str>, bool), usize>,
     /// Of each row: its line's and its metadata's number in `shapes`; none: text, named metadata.
     rows: Vec<(Option<u32>, Option<u32>)>,
-    /// Where the values of all split lines stand, in order.
-    spans: Vec<(u32, u32)>,
+    /// The values of all split lines, in order.
+    spans: Vec<Span>,
+    /// The shape of the last split line, which the next one mostly has too.
+    recent: u32,
+}
+
+/// A value of a line: where it stands, and the digits behind the second when it is the entry's own time.
+struct Span {
+    start: u32,
+    end: u32,
+    own_time: Option<u8>,
 }
 
 impl Lines {
@@ -184,16 +193,21 @@ impl Lines {
             let form = shred(line, &mut holes);
             let shape = if form == Form::Text { None } else { self.line_shape(line, form, &holes) };
             if let Some(shape) = shape {
-                self.spans.extend(holes.iter().map(|(_, range)| (range.start, range.end)));
-                self.look_at(
-                    shape,
-                    row.time(streams),
-                    holes.iter().map(|(_, range)| slice(line, range.start, range.end)),
-                );
+                let time = row.time(streams);
+                let from = self.spans.len();
+                self.spans.extend(holes.iter().map(|(kind, range)| Span {
+                    start: range.start,
+                    end: range.end,
+                    own_time: own_time_of(*kind, slice(line, range.start, range.end), time),
+                }));
+                let spans = self.spans.get(from..).unwrap_or_default();
+                let values = spans.iter().map(|span| (slice(line, span.start, span.end), span.own_time));
+                look_at(&mut self.shapes, &mut self.fields, shape, values);
             }
             let metadata = self.metadata_shape(row.metadata(streams));
             if let Some(shape) = metadata {
-                self.look_at(shape, row.time(streams), row.metadata(streams).map(|(_, value)| value));
+                let values = row.metadata(streams).map(|(_, value)| (value, None));
+                look_at(&mut self.shapes, &mut self.fields, shape, values);
             }
             self.rows.push((shape, metadata));
         }
@@ -201,11 +215,15 @@ impl Lines {
 
     /// The number of a split line's shape; none when it must stay text.
     fn line_shape(&mut self, line: &str, form: Form, holes: &[Hole]) -> Option<u32> {
+        if self.shapes.get(self.recent as usize).is_some_and(|shape| has_literals(shape, line, holes)) {
+            return Some(self.recent);
+        }
         let key = line_key(line, holes);
         if let Some(number) = self.by_key.get(&key) {
             // Another shape with the same key is text.
             let same =
                 self.shapes.get(*number as usize).is_some_and(|shape| has_literals(shape, line, holes));
+            self.recent = *number;
             return same.then_some(*number);
         }
         if self.by_key.len() >= MOST_SHAPES {
@@ -274,22 +292,6 @@ impl Lines {
         number
     }
 
-    /// Looks at values for the kinds of their fields.
-    fn look_at<'a>(&mut self, shape: u32, time: i64, values: impl Iterator<Item = &'a str>) {
-        let Some(shape) = self.shapes.get_mut(shape as usize) else { return };
-        shape.rows += 1;
-        for ((field, kind), value) in shape.holes.iter().zip(values) {
-            let Some(field) = self.fields.get_mut(*field) else { continue };
-            if !has_column(*kind) || (may_be_own_time(*kind) && own_time(value, time).is_some()) {
-                continue;
-            }
-            field.rows += 1;
-            if field.rows <= SAMPLE_FIRST || field.rows.is_multiple_of(SAMPLE_EACH) {
-                field.sample.add(value);
-            }
-        }
-    }
-
     /// The columns for fields: those that are not rare.
     fn columns(&self) -> Fields {
         let total = self.rows.len() as u64;
@@ -311,6 +313,28 @@ impl Lines {
             }
         }
         fields
+    }
+}
+
+/// Looks at the values of a row of a shape for the kinds of their fields; with each the digits when it is the
+/// row's own time.
+fn look_at<'a>(
+    shapes: &mut [RawShape],
+    fields: &mut [FieldSeen],
+    shape: u32,
+    values: impl Iterator<Item = (&'a str, Option<u8>)>,
+) {
+    let Some(shape) = shapes.get_mut(shape as usize) else { return };
+    shape.rows += 1;
+    for ((field, kind), (value, own_time)) in shape.holes.iter().zip(values) {
+        let Some(field) = fields.get_mut(*field) else { continue };
+        if !has_column(*kind) || own_time.is_some() {
+            continue;
+        }
+        field.rows += 1;
+        if field.rows <= SAMPLE_FIRST || field.rows.is_multiple_of(SAMPLE_EACH) {
+            field.sample.add(value);
+        }
     }
 }
 
@@ -338,7 +362,8 @@ fn literals<'a>(line: &'a str, holes: &'a [Hole]) -> impl Iterator<Item = &'a st
 }
 
 fn has_literals(shape: &RawShape, line: &str, holes: &[Hole]) -> bool {
-    shape.holes.len() == holes.len()
+    !shape.literals.is_empty()
+        && shape.holes.len() == holes.len()
         && shape.holes.iter().zip(holes).all(|((_, kind), (other, _))| kind == other)
         && literals(line, holes).eq(shape.literals.iter().map(String::as_str))
 }
@@ -358,16 +383,19 @@ fn write_rows(
         places: Vec::new(),
     };
     let mut spans = lines.spans.as_slice();
-    let mut previous = None;
+    let (mut source, mut previous) = (None, None);
     let mut values = Vec::new();
     let mut rest = String::new();
     for (row, (line_shape, metadata_shape)) in rows.iter().zip(&lines.rows) {
-        let labels = row.source(streams).map(|stream| &stream.labels);
-        if labels != previous
-            && let Some(labels) = labels
-        {
-            writer.stream(labels)?;
-            previous = Some(labels);
+        if source != Some(row.stream) {
+            source = Some(row.stream);
+            let labels = row.source(streams).map(|stream| &stream.labels);
+            if labels != previous
+                && let Some(labels) = labels
+            {
+                writer.stream(labels)?;
+                previous = Some(labels);
+            }
         }
         let line = row.line(streams);
         let time = row.time(streams);
@@ -384,8 +412,8 @@ fn write_rows(
                 let (here, after) = spans.split_at_checked(holes).unwrap_or_default();
                 spans = after;
                 values.clear();
-                values.extend(here.iter().map(|(start, end)| slice(line, *start, *end)));
-                placed.put(&mut writer, at, time, *shape, &values, REST, &mut rest)
+                values.extend(here.iter().map(|span| (slice(line, span.start, span.end), span.own_time)));
+                placed.put(&mut writer, at, *shape, &values, REST, &mut rest)
             }
         };
         let metadata_number = match metadata_shape {
@@ -402,9 +430,9 @@ fn write_rows(
                 NO_METADATA
             }
             Some(shape) => {
-                let mut values: Vec<&str> = Vec::with_capacity(8);
-                values.extend(row.metadata(streams).map(|(_, value)| value));
-                placed.put(&mut writer, at, time, *shape, &values, METADATA_REST, &mut rest)
+                values.clear();
+                values.extend(row.metadata(streams).map(|(_, value)| (value, None)));
+                placed.put(&mut writer, at, *shape, &values, METADATA_REST, &mut rest)
             }
         };
         writer.shape(at, line_number, metadata_number);
@@ -425,16 +453,14 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    /// Puts the values of a row where they belong, those without a column into column `rest_column`: the
-    /// number of the row's shape.
-    #[expect(clippy::too_many_arguments, reason = "one row in its parts, with the buffers it is built in")]
+    /// Puts the values of a row, each with its digits when it is the row's own time, where they belong, those
+    /// without a column into column `rest_column`: the number of the row's shape.
     fn put(
         &mut self,
         writer: &mut PartWriter<'_>,
         row: usize,
-        time: i64,
         shape: u32,
-        values: &[&str],
+        values: &[(&str, Option<u8>)],
         rest_column: usize,
         rest: &mut String,
     ) -> u32 {
@@ -443,10 +469,9 @@ impl Placed<'_> {
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         let mut any_rest = false;
-        for ((field, kind), value) in raw.holes.iter().zip(values) {
+        for ((field, kind), (value, own_time)) in raw.holes.iter().zip(values) {
             let column = self.fields.columns.get(*field).copied().flatten().filter(|_| has_column(*kind));
-            let own = may_be_own_time(*kind).then(|| own_time(value, time)).flatten();
-            let place = match (own, column) {
+            let place = match (*own_time, column) {
                 (Some(digits), _) => Place::OwnTime(digits),
                 (None, Some(column)) if writer.text(usize::from(column), row, value) => Place::Column(column),
                 _ => {
@@ -473,7 +498,7 @@ impl Placed<'_> {
             // Too many combinations of places: the values are all in the rest as well, and that counts.
             key.1.fill(Place::Rest);
             rest.clear();
-            values.iter().for_each(|value| push_listed(rest, value));
+            values.iter().for_each(|(value, _)| push_listed(rest, value));
             any_rest = true;
             known = self.numbers.get(&key).copied();
         }
@@ -496,6 +521,10 @@ impl Placed<'_> {
         self.numbers.insert(key, number);
         number
     }
+}
+
+fn own_time_of(kind: HoleKind, text: &str, time: i64) -> Option<u8> {
+    may_be_own_time(kind).then(|| own_time(text, time)).flatten()
 }
 
 fn may_be_own_time(kind: HoleKind) -> bool {
