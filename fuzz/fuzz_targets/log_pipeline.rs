@@ -1,4 +1,4 @@
-//! Pipelines: any line runs through every parser; nothing panics.
+//! Pipelines: any line runs through every parser and stages of each kind; nothing panics.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -15,13 +15,20 @@ static PIPELINES: LazyLock<Vec<Pipeline>> = LazyLock::new(|| {
         "| logfmt --strict --keep-empty",
         "| logfmt a=\"b\"",
         "| pattern \"<a>=<b> <_>\"",
+        "| regexp \"(?P<a>[0-9.]+) ?(?P<b>\\\\w*)\"",
         "| unpack",
         "| decolorize",
         "|= ip(\"10.0.0.0/8\") or ip(\"::/0\")",
+        "|> \"<_>a<_>\" !> \"<_> b\" |~ \"(?i)e+\" != \"c\"",
+        "| logfmt | a > 1 or a > 1s or a > 1kB or b = ip(\"1.0.0.0-2.0.0.0\") or __error__ != \"\"",
+        "| json | label_format c=a, d=\"{{ .a | trunc 3 | upper }}\" | drop a, b=\"1\" | keep c, d",
+        "| line_format \"{{ __line__ | fromJson }}\" | line_format \"{{ unixToTime __line__ }} {{ __line__ | duration }} {{ bytes __line__ }}\"",
     ]
     .iter()
-    .filter_map(|stages| parse_log(&format!("{{x=\"y\"}} {stages}")).ok())
-    .filter_map(|parsed| Pipeline::compile(&parsed.stages, None).ok())
+    .map(|stages| {
+        let parsed = parse_log(&format!("{{x=\"y\"}} {stages}")).expect(stages);
+        Pipeline::compile(&parsed.stages, None).expect(stages)
+    })
     .collect()
 });
 

@@ -1,4 +1,4 @@
-//! Any text: no panic, neither of the parser nor of the printers.
+//! Any text: no panic, neither of the parser nor of the printers, and what was printed prints the same again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,8 +8,11 @@ fuzz_target!(|text: &str| {
     let _ = parse_matchers(text);
     if let Ok(expr) = parse(text) {
         // Printing need not be parsable: the peer has no literal for infinite and undefined numbers.
-        for printed in [expr.to_string(), pretty(&expr)] {
-            let _ = parse(&printed);
+        let line = expr.to_string();
+        for printed in [&line, &pretty(&expr)] {
+            if let Ok(again) = parse(printed) {
+                assert_eq!(again.to_string(), line);
+            }
         }
     }
 });
