@@ -65,18 +65,17 @@ fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u32) {
     for value in values {
         bits |= u128::from(value) << filled;
         filled += width;
-        while filled >= 8 {
-            out.push(bits as u8);
-            bits >>= 8;
-            filled -= 8;
+        if filled >= 64 {
+            out.extend_from_slice(&(bits as u64).to_le_bytes());
+            bits >>= 64;
+            filled -= 64;
         }
     }
-    if filled > 0 {
-        out.push(bits as u8);
-    }
+    out.extend(bits.to_le_bytes().iter().take(filled.div_ceil(8) as usize));
 }
 
-/// Calls `each` with `count` numbers of `width` bits each; missing bytes count as zero.
+/// Calls `each` with `count` numbers of `width` bits each from the front of `data`, which may go on behind
+/// them; missing bytes count as zero.
 fn unpack(data: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) {
     if width == 0 {
         (0..count).for_each(|_| each(0));
@@ -96,13 +95,22 @@ fn unpack(data: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) {
         }
         return;
     }
-    let mut bit = 0usize;
-    for _ in 0..count {
-        let word = match data.get(bit / 8..bit / 8 + 8).and_then(|bytes| bytes.try_into().ok()) {
-            Some(bytes) => u64::from_le_bytes(bytes),
-            None => tail_word(data, bit / 8),
-        };
-        each((word >> (bit % 8)) & mask);
+    let word_at = |at: usize| match data.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()) {
+        Some(bytes) => u64::from_le_bytes(bytes),
+        None => tail_word(data, at),
+    };
+    let (mut bit, mut left) = (0usize, count);
+    if width <= 8 {
+        // Eight numbers are as many bytes as one has bits: one load for all.
+        while left >= 8 {
+            let word = word_at(bit / 8);
+            (0..8).for_each(|at| each((word >> (at * width)) & mask));
+            bit += 8 * width as usize;
+            left -= 8;
+        }
+    }
+    for _ in 0..left {
+        each((word_at(bit / 8) >> (bit % 8)) & mask);
         bit += width as usize;
     }
 }
@@ -157,6 +165,7 @@ pub(crate) fn delta_decode(data: &mut &[u8], limit: usize, out: &mut Vec<i64>) -
         out.push(value);
     }
     let mut left = count.saturating_sub(1);
+    let mut deltas = Vec::with_capacity(DELTA_MINI);
     while left > 0 {
         let least = take_int(data)?;
         let (widths, rest) = data.split_at_checked(minis)?;
@@ -169,13 +178,15 @@ pub(crate) fn delta_decode(data: &mut &[u8], limit: usize, out: &mut Vec<i64>) -
             if width > 64 {
                 return None;
             }
-            let (packed, rest) = data.split_at_checked(DELTA_MINI * width as usize / 8)?;
-            *data = rest;
+            let packed = *data;
+            *data = data.get(DELTA_MINI * width as usize / 8..)?;
             let here = left.min(DELTA_MINI);
-            unpack(packed, width, here, |delta| {
-                value = value.wrapping_add(least).wrapping_add(delta as i64);
-                out.push(value);
-            });
+            deltas.clear();
+            unpack(packed, width, here, |delta| deltas.push(delta as i64));
+            out.extend(deltas.iter().map(|delta| {
+                value = value.wrapping_add(least).wrapping_add(*delta);
+                value
+            }));
             left -= here;
         }
     }
@@ -241,8 +252,8 @@ pub(crate) fn hybrid_decode(mut data: &[u8], width: u32, count: usize, out: &mut
             left -= here;
         } else {
             let bytes = length.checked_mul(width as usize)?;
-            let (packed, rest) = data.split_at_checked(bytes)?;
-            data = rest;
+            let packed = data;
+            data = data.get(bytes..)?;
             let here = length.checked_mul(8)?.min(left);
             if here == 0 {
                 return None;

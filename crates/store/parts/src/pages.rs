@@ -41,6 +41,7 @@ pub(crate) struct PageRecord {
 pub(crate) struct PageWriter {
     compressor: zstd::bulk::Compressor<'static>,
     levels: Vec<u8>,
+    /// Where pages are compressed to; it only grows.
     scratch: Vec<u8>,
 }
 
@@ -50,12 +51,13 @@ impl PageWriter {
         Ok(PageWriter { compressor, levels: Vec::new(), scratch: Vec::new() })
     }
 
-    /// Compresses `values`; `false` when that does not save a twentieth.
-    fn compress(&mut self, values: &[u8]) -> bool {
-        self.scratch.resize(zstd::zstd_safe::compress_bound(values.len()), 0);
-        let length = self.compressor.compress_to_buffer(values, &mut self.scratch).unwrap_or(usize::MAX);
-        self.scratch.truncate(length);
-        length < values.len() - values.len() / 20
+    /// Compresses `values` into the front of `scratch`: the length.
+    fn compress(&mut self, values: &[u8]) -> usize {
+        let most = zstd::zstd_safe::compress_bound(values.len());
+        if self.scratch.len() < most {
+            self.scratch.resize(most, 0);
+        }
+        self.compressor.compress_to_buffer(values, self.scratch.as_mut_slice()).unwrap_or(usize::MAX)
     }
 
     /// Appends a data page of `rows` rows. `present` is empty when all have a value; a column that is never
@@ -78,8 +80,9 @@ impl PageWriter {
             }
             None => rows,
         };
-        let compressed = self.compress(values);
-        let body = if compressed { self.scratch.as_slice() } else { values };
+        let length = self.compress(values);
+        let compressed = length < values.len() - values.len() / 20;
+        let body = self.scratch.get(..length).filter(|_| compressed).unwrap_or(values);
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&levels);
         hasher.update(body);
@@ -126,13 +129,14 @@ impl PageWriter {
         count: usize,
         values: &[u8],
     ) -> (PageRecord, usize) {
-        self.compress(values);
-        let crc = crc32fast::hash(&self.scratch);
+        let length = self.compress(values);
+        let body = self.scratch.get(..length).unwrap_or_default();
+        let crc = crc32fast::hash(body);
         let mut header = Writer::default();
         header.element(|header| {
             header.i32(1, 2);
             header.i32(2, values.len() as i32);
-            header.i32(3, self.scratch.len() as i32);
+            header.i32(3, body.len() as i32);
             header.i32(4, crc as i32);
             header.nested(7, |page| {
                 page.i32(1, count as i32);
@@ -142,13 +146,13 @@ impl PageWriter {
         out.extend_from_slice(&header.out);
         let record = PageRecord {
             offset: (out.len() - chunk_start) as u32,
-            length: self.scratch.len() as u32,
+            length: body.len() as u32,
             crc,
             raw: values.len() as u32,
             present: count as u32,
             ..PageRecord::default()
         };
-        out.extend_from_slice(&self.scratch);
+        out.extend_from_slice(body);
         (record, header.out.len() + values.len())
     }
 }
@@ -236,5 +240,5 @@ pub(crate) fn decode_codes(data: &[u8], size: usize, count: usize) -> Option<Vec
     let (width, data) = data.split_first()?;
     let mut codes = Vec::new();
     hybrid_decode(data, u32::from(*width), count, &mut codes)?;
-    codes.iter().all(|code| (*code as usize) < size).then_some(codes)
+    codes.iter().max().is_none_or(|most| (*most as usize) < size).then_some(codes)
 }
