@@ -9,3 +9,5 @@ pub mod alertmanager;
 mod form;
 pub mod loki;
 pub mod prometheus;
+pub mod sql;
+mod tenant;

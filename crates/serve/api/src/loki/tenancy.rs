@@ -60,15 +60,5 @@ pub(super) fn each_of(tenant: &Tenant) -> Vec<Tenant> {
 }
 
 fn check_name(name: &str) -> Result<(), ApiError> {
-    let odd = |c: &char| !(c.is_ascii_alphanumeric() || "!_.*'()-".contains(*c));
-    if let Some(c) = name.chars().find(odd) {
-        return Err(ApiError::bad(format!("tenant ID '{name}' contains unsupported character '{c}'")));
-    }
-    if name.len() > 150 {
-        return Err(ApiError::bad("tenant ID is too long: max 150 characters"));
-    }
-    if matches!(name, "." | "..") {
-        return Err(ApiError::bad("tenant ID is '.' or '..'"));
-    }
-    Ok(())
+    crate::tenant::problem(name).map_or(Ok(()), |problem| Err(ApiError::bad(problem)))
 }
