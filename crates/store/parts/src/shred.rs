@@ -84,6 +84,20 @@ pub(crate) fn shred(line: &str, holes: &mut Vec<Hole>) -> Form {
     }
 }
 
+/// Splits a JSON line with these literals and kinds of values between them as [`shred`] does, without looking
+/// at its keys; `false` when it is another line, and `holes` are then of no use.
+pub(crate) fn shred_like(
+    line: &str,
+    literals: &[String],
+    kinds: impl Iterator<Item = HoleKind>,
+    holes: &mut Vec<Hole>,
+) -> bool {
+    holes.clear();
+    let bytes = line.as_bytes();
+    let looked_into = bytes.len() <= LONGEST_LINE && !has_replacement(bytes);
+    looked_into && (Json { line: bytes, at: 0, holes }).like(literals, kinds).is_some()
+}
+
 /// Whether U+FFFD is in the line: Loki shows spaces in its place.
 fn has_replacement(line: &[u8]) -> bool {
     memchr(0xef, line)
@@ -116,6 +130,30 @@ impl Json<'_> {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
+    }
+
+    fn like(&mut self, literals: &[String], kinds: impl Iterator<Item = HoleKind>) -> Option<()> {
+        let (last, before) = literals.split_last()?;
+        for (literal, kind) in before.iter().zip(kinds) {
+            self.word(literal.as_bytes())?;
+            let from = self.at;
+            let range = match (kind, self.peek()?) {
+                (HoleKind::JsonText, _) => {
+                    // The literal ends with the opening quote, and the next begins with the closing one.
+                    let content = quoted(self.line, from.checked_sub(1)?)?;
+                    self.at = content.end;
+                    content
+                }
+                (HoleKind::JsonBare, b't' | b'f' | b'-' | b'0'..=b'9') | (HoleKind::JsonArray, b'[') => {
+                    self.skip(0)?;
+                    from..self.at
+                }
+                _ => return None,
+            };
+            self.holes.push((kind, range.start as u32..range.end as u32));
+        }
+        self.word(last.as_bytes())?;
+        (self.at == self.line.len()).then_some(())
     }
 
     fn object(&mut self, depth: usize) -> Option<()> {

@@ -11,7 +11,7 @@ use crate::kinds::{Sample, parse_time};
 use crate::shapes::{
     MOST_SHAPES, NAMED_METADATA, NO_METADATA, Of, Place, Shape, ShapeHole, Shapes, TEXT, line_key,
 };
-use crate::shred::{Form, Hole, HoleKind, names, shred};
+use crate::shred::{Form, Hole, HoleKind, names, shred, shred_like};
 use crate::writer::{Failure, PartWriter};
 use crate::{PartInfo, WriteError};
 
@@ -190,8 +190,12 @@ impl Lines {
         let mut holes = Vec::new();
         for row in rows {
             let line = row.line(streams);
-            let form = shred(line, &mut holes);
-            let shape = if form == Form::Text { None } else { self.line_shape(line, form, &holes) };
+            let shape = if self.is_like_recent(line, &mut holes) {
+                Some(self.recent)
+            } else {
+                let form = shred(line, &mut holes);
+                if form == Form::Text { None } else { self.line_shape(line, form, &holes) }
+            };
             if let Some(shape) = shape {
                 let time = row.time(streams);
                 let from = self.spans.len();
@@ -211,6 +215,14 @@ impl Lines {
             }
             self.rows.push((shape, metadata));
         }
+    }
+
+    /// Whether a line is JSON of the same shape as the last split one, which is then split.
+    fn is_like_recent(&self, line: &str, holes: &mut Vec<Hole>) -> bool {
+        self.shapes.get(self.recent as usize).is_some_and(|shape| {
+            let kinds = shape.holes.iter().map(|(_, kind)| *kind);
+            shape.of == Of::Json && shred_like(line, &shape.literals, kinds, holes)
+        })
     }
 
     /// The number of a split line's shape; none when it must stay text.
