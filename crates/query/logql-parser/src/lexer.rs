@@ -158,18 +158,16 @@ impl<'a> Lexer<'a> {
 
     /// A flag of a stage, a negative duration, or the operator.
     fn minus(&mut self) -> (Kind, bool) {
-        let word_end = self.rest.find(|c: char| c != '-' && !is_name_start(c)).unwrap_or(self.rest.len());
-        let flag = match self.rest.get(..word_end) {
-            Some("--strict") => Some(Kind::Strict),
-            Some("--keep-empty") => Some(Kind::KeepEmpty),
-            _ => None,
-        };
-        if let Some(flag) = flag {
-            self.advance_bytes(word_end);
-            return (flag, true);
+        for (text, flag) in [("--strict", Kind::Strict), ("--keep-empty", Kind::KeepEmpty)] {
+            let after = self.rest.strip_prefix(text);
+            if after.is_some_and(|after| !after.starts_with(|c| c == '-' || is_name_start(c))) {
+                self.advance_bytes(text.len());
+                return (flag, true);
+            }
         }
-        let end = self.rest.find(|c: char| c != '-' && !is_duration(c)).unwrap_or(self.rest.len());
-        let negative = self.rest.get(..end).filter(|text| text.len() > 1);
+        let end = 1 + units(self.rest.get(1..).unwrap_or_default(), is_duration);
+        let whole = !self.rest.get(end..).unwrap_or_default().starts_with('-');
+        let negative = self.rest.get(..end).filter(|text| whole && text.len() > 1);
         if let Some(nanos) = negative.and_then(literal::duration) {
             self.advance_bytes(end);
             return (Kind::Duration(nanos), true);
@@ -197,7 +195,7 @@ impl<'a> Lexer<'a> {
         self.scan_number()?;
         let digits = start.len() - self.rest.len();
         let with = |unit: fn(char) -> bool| {
-            let length = self.rest.find(|c| !unit(c)).unwrap_or(self.rest.len());
+            let length = units(self.rest, unit);
             start.get(..digits + length).filter(|_| length > 0).map(|text| (text, length))
         };
         if let Some((text, length)) = with(is_duration)
@@ -391,6 +389,25 @@ fn is_space(c: char) -> bool {
 
 fn is_name_start(c: char) -> bool {
     c == '_' || c.is_alphabetic()
+}
+
+/// The longest text behind a number that is looked at as units. What turns out to be none is read again as
+/// words, so without an end a line of numbers would be read once for each of them.
+const MAX_UNITS: usize = 1000;
+
+/// How many bytes the longest prefix of characters that pass has; 0 when it is too long for units.
+fn units(text: &str, pass: fn(char) -> bool) -> usize {
+    let mut length = 0;
+    for (nth, c) in text.chars().enumerate() {
+        if !pass(c) {
+            break;
+        }
+        if nth == MAX_UNITS {
+            return 0;
+        }
+        length += c.len_utf8();
+    }
+    length
 }
 
 /// What a duration consists of behind its first number.

@@ -66,6 +66,10 @@ fn hostile_sizes_take_linear_time() {
         }
         let _ = parse(&text);
     }
+    for unit in ["-", ".1", "1.", "-1", "--strict-", "1y.", "-5m"] {
+        let text = unit.repeat((MAX_INPUT - 1) / unit.len());
+        assert!(parse(&format!("{}1", text.get(1..).unwrap())).is_err(), "{unit}");
+    }
     assert!(parse(&format!("{{a=\"b\"}}{}", "|=`x`".repeat(26_000))).is_ok());
 }
 
