@@ -4,23 +4,29 @@
 use std::borrow::Cow;
 
 use libfuzzer_sys::fuzz_target;
-use novaobs_wire::otlp_logs::{Attributes, DecodeError, Record, Scope, Visitor, decode, json_to_protobuf};
-
-fn same(name: &str) -> Result<Cow<'_, str>, DecodeError> {
-    Ok(name.into())
-}
+use novaobs_wire::otlp_logs::{
+    AnyValue, Attributes, DecodeError, Flatten, Record, Scope, Visitor, decode, json_to_protobuf,
+};
 
 /// Writes out the text of everything.
 struct Everything(String);
 
+impl Flatten for Everything {
+    type Error = DecodeError;
+
+    fn name<'n>(&mut self, joined: &'n str) -> Result<Cow<'n, str>, DecodeError> {
+        Ok(joined.into())
+    }
+
+    fn pair(&mut self, _: &str, value: &AnyValue<'_>) -> Result<(), DecodeError> {
+        self.0.clear();
+        value.write_text(&mut self.0)
+    }
+}
+
 impl Everything {
     fn attributes(&mut self, attributes: Attributes<'_>) -> Result<(), DecodeError> {
-        attributes.each(|name, value| {
-            value.flatten(&name, &same, &mut |_, value| {
-                self.0.clear();
-                value.write_text(&mut self.0)
-            })
-        })
+        attributes.each(|name, value| value.flatten(&name, self))
     }
 }
 

@@ -10,7 +10,7 @@ mod value;
 
 pub use answer::{partial_success, retry_details, status_message};
 pub use json::json_to_protobuf;
-pub use value::{Any, AnyValue, Attributes};
+pub use value::{Any, AnyValue, Attributes, Flatten};
 
 use crate::protobuf::{Fields, ProtobufError, Value};
 

@@ -9,28 +9,37 @@
 
 use std::borrow::Cow;
 
-use novaobs_wire::otlp_logs::{Attributes, DecodeError, Record, Scope, Visitor, decode, json_to_protobuf};
+use novaobs_wire::otlp_logs::{
+    AnyValue, Attributes, DecodeError, Flatten, Record, Scope, Visitor, decode, json_to_protobuf,
+};
 use proptest::prelude::*;
 
 /// Writes what it sees, a line each.
 #[derive(Default)]
 struct Lines(Vec<String>);
 
-fn same(name: &str) -> Result<Cow<'_, str>, DecodeError> {
-    Ok(name.into())
+/// Values with their names.
+struct Pairs(Vec<String>);
+
+impl Flatten for Pairs {
+    type Error = DecodeError;
+
+    fn name<'n>(&mut self, joined: &'n str) -> Result<Cow<'n, str>, DecodeError> {
+        Ok(joined.into())
+    }
+
+    fn pair(&mut self, name: &str, value: &AnyValue<'_>) -> Result<(), DecodeError> {
+        let mut text = String::new();
+        value.write_text(&mut text)?;
+        self.0.push(format!("{name}={text}"));
+        Ok(())
+    }
 }
 
 fn attributes(attributes: Attributes<'_>) -> Result<String, DecodeError> {
-    let mut out = Vec::new();
-    attributes.each(|name, value| {
-        value.flatten(&name, &same, &mut |name, value| {
-            let mut text = String::new();
-            value.write_text(&mut text)?;
-            out.push(format!("{name}={text}"));
-            Ok(())
-        })
-    })?;
-    Ok(out.join(" "))
+    let mut out = Pairs(Vec::new());
+    attributes.each(|name, value| value.flatten(&name, &mut out))?;
+    Ok(out.0.join(" "))
 }
 
 impl Visitor for Lines {

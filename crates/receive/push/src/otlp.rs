@@ -8,7 +8,7 @@ use novaobs_model::Lease;
 use novaobs_tenants::Limits;
 use novaobs_tenants::limits::{AttributeAction, AttributeRule, DEFAULT_INDEX_LABELS};
 use novaobs_wire::loki_push::PushStream;
-use novaobs_wire::otlp_logs::{AnyValue, Attributes, DecodeError, Record, Scope, Visitor};
+use novaobs_wire::otlp_logs::{AnyValue, Attributes, DecodeError, Flatten, Record, Scope, Visitor};
 
 use crate::body::busy;
 use crate::error::PushError;
@@ -48,8 +48,8 @@ pub(crate) struct OtlpMapper<'l> {
     memory: Memory<'l>,
 }
 
-/// What the streams take. A resource's attributes are written out for each of its records, so a short
-/// message can mean much: memory is taken as streams grow.
+/// What the streams take. A resource's attributes are written out for each of its records, and a map's name
+/// for each of its values, so a short message can mean much: memory is taken as streams grow.
 struct Memory<'l> {
     lease: &'l mut Lease,
     /// Bytes of columns, and those of them that are paid for.
@@ -117,27 +117,51 @@ fn action_for(name: &str, rules: &[AttributeRule]) -> AttributeAction {
     rules.iter().find(knows).map_or(AttributeAction::StructuredMetadata, |rule| rule.action)
 }
 
-fn sanitise(name: &str) -> Result<Cow<'_, str>, PushError> {
-    Ok(plain_name(name)?)
-}
-
 fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// Calls `visit` with the plain name and the text of each value in an attribute.
-fn flatten(
-    name: &str,
-    value: &AnyValue<'_>,
-    scratch: &mut String,
-    mut visit: impl FnMut(&str, &str),
-) -> Result<(), PushError> {
-    value.flatten(name, &sanitise, &mut |name, value| {
+/// Flattens attributes within the memory there is.
+struct Flat<'f, 'l> {
+    scratch: &'f mut String,
+    memory: &'f mut Memory<'l>,
+}
+
+impl Flat<'_, '_> {
+    /// Calls `visit` with the plain name and the text of each value in an attribute.
+    fn each(
+        &mut self,
+        name: &str,
+        value: &AnyValue<'_>,
+        visit: impl FnMut(&str, &str),
+    ) -> Result<(), PushError> {
+        value.flatten(name, &mut Counted { flat: self, visit })
+    }
+}
+
+/// Pairs on their way to `visit`: paid for before they are made.
+struct Counted<'c, 'f, 'l, F> {
+    flat: &'c mut Flat<'f, 'l>,
+    visit: F,
+}
+
+impl<F: FnMut(&str, &str)> Flatten for Counted<'_, '_, '_, F> {
+    type Error = PushError;
+
+    fn name<'n>(&mut self, joined: &'n str) -> Result<Cow<'n, str>, PushError> {
+        // Names of maps count too: joining them is work.
+        self.flat.memory.add(joined.len())?;
+        Ok(plain_name(joined)?)
+    }
+
+    fn pair(&mut self, name: &str, value: &AnyValue<'_>) -> Result<(), PushError> {
+        let Flat { scratch, memory } = self.flat;
         scratch.clear();
         value.write_text(scratch)?;
-        visit(name, scratch);
+        memory.add(scratch.len())?;
+        (self.visit)(name, scratch);
         Ok(())
-    })
+    }
 }
 
 impl Visitor for OtlpMapper<'_> {
@@ -150,7 +174,7 @@ impl Visitor for OtlpMapper<'_> {
         self.place = None;
         let (labels, metadata) = (&mut self.resource_labels, &mut self.resource_metadata);
         let mut named = false;
-        let scratch = &mut self.scratch;
+        let mut flat = Flat { scratch: &mut self.scratch, memory: &mut self.memory };
         attributes.each(|name, value| {
             let action = if !config.ignore_defaults && DEFAULT_INDEX_LABELS.contains(&&*name) {
                 AttributeAction::IndexLabel
@@ -158,16 +182,16 @@ impl Visitor for OtlpMapper<'_> {
                 action_for(&name, &config.attributes_config)
             };
             if name == "service.name" {
-                scratch.clear();
-                value.write_text(scratch)?;
-                named |= !scratch.is_empty();
+                flat.scratch.clear();
+                value.write_text(flat.scratch)?;
+                named |= !flat.scratch.is_empty();
             }
             match action {
                 AttributeAction::Drop => Ok(()),
-                AttributeAction::IndexLabel => flatten(&name, &value, scratch, |name, value| {
+                AttributeAction::IndexLabel => flat.each(&name, &value, |name, value| {
                     labels.insert(name.to_owned(), value.to_owned());
                 }),
-                AttributeAction::StructuredMetadata => flatten(&name, &value, scratch, |name, value| {
+                AttributeAction::StructuredMetadata => flat.each(&name, &value, |name, value| {
                     metadata.push((name.to_owned(), value.to_owned()));
                 }),
             }
@@ -184,12 +208,12 @@ impl Visitor for OtlpMapper<'_> {
     fn scope(&mut self, scope: &Scope<'_>) -> Result<(), PushError> {
         self.scope_metadata.clear();
         let (rules, metadata) = (&self.limits.otlp_config.scope_attributes, &mut self.scope_metadata);
-        let scratch = &mut self.scratch;
+        let mut flat = Flat { scratch: &mut self.scratch, memory: &mut self.memory };
         scope.attributes.each(|name, value| {
             if action_for(&name, rules) != AttributeAction::StructuredMetadata {
                 return Ok(());
             }
-            flatten(&name, &value, scratch, |name, value| {
+            flat.each(&name, &value, |name, value| {
                 metadata.push((name.to_owned(), value.to_owned()));
             })
         })?;
@@ -213,12 +237,12 @@ impl Visitor for OtlpMapper<'_> {
         let may_label = config.log_attributes.iter().any(|rule| rule.action == AttributeAction::IndexLabel);
         let mut labels = BTreeMap::new();
         if may_label {
-            let scratch = &mut self.scratch;
+            let mut flat = Flat { scratch: &mut self.scratch, memory: &mut self.memory };
             record.attributes.each(|name, value| {
                 if action_for(&name, &config.log_attributes) != AttributeAction::IndexLabel {
                     return Ok(());
                 }
-                flatten(&name, &value, scratch, |name, value| {
+                flat.each(&name, &value, |name, value| {
                     labels.insert(name.to_owned(), value.to_owned());
                 })
             })?;
@@ -226,11 +250,12 @@ impl Visitor for OtlpMapper<'_> {
         if config.severity_text_as_label && !record.severity_text.is_empty() {
             labels.insert("severity_text".to_owned(), text(record.severity_text).into_owned());
         }
-        let place = self.place_of(labels);
+        let place = self.place_of(labels)?;
         let Some(stream) = self.streams.get_mut(place) else { return Ok(()) };
 
         let before = stream.metadata.text_bytes() + stream.lines.text().len();
-        let scratch = &mut self.scratch;
+        let used = self.memory.used;
+        let mut flat = Flat { scratch: &mut self.scratch, memory: &mut self.memory };
         let metadata = &mut stream.metadata;
         let named_event = !record.event_name.is_empty();
         record.attributes.each(|name, value| {
@@ -238,8 +263,10 @@ impl Visitor for OtlpMapper<'_> {
             if action != AttributeAction::StructuredMetadata || (named_event && name == "event_name") {
                 return Ok(());
             }
-            flatten(&name, &value, scratch, |name, value| metadata.pair(name, value))
+            flat.each(&name, &value, |name, value| metadata.pair(name, value))
         })?;
+        let paid = self.memory.used - used;
+        let scratch = &mut self.scratch;
         let mut number = |name: &str, value: i64| {
             if value != 0 {
                 scratch.clear();
@@ -288,28 +315,35 @@ impl Visitor for OtlpMapper<'_> {
         body?;
         // Offsets of the text count too.
         let text = stream.metadata.text_bytes() + stream.lines.text().len() - before;
-        self.memory.add(text + 8 * stream.metadata.get(stream.timestamps.len() - 1).len() + 16)
+        let taken = text + 8 * stream.metadata.get(stream.timestamps.len() - 1).len() + 16;
+        self.memory.add(taken.saturating_sub(usize::try_from(paid).unwrap_or(usize::MAX)))
     }
 }
 
 impl OtlpMapper<'_> {
     /// Where the stream of the resource's labels and these is, made when there is none yet.
-    fn place_of(&mut self, extra: BTreeMap<String, String>) -> usize {
+    fn place_of(&mut self, extra: BTreeMap<String, String>) -> Result<usize, PushError> {
         if let Some(place) = self.place.filter(|_| extra.is_empty()) {
-            return place;
+            return Ok(place);
         }
         let only_resource = extra.is_empty();
         let mut labels: BTreeMap<&str, &str> =
             self.resource_labels.iter().map(|(name, value)| (&**name, &**value)).collect();
         labels.extend(extra.iter().map(|(name, value)| (&**name, &**value)));
         let key = label_text(labels.into_iter());
-        let place = *self.places.entry(key).or_insert_with_key(|key| {
-            self.streams.push(PushStream { labels: key.clone(), ..PushStream::default() });
-            self.streams.len() - 1
-        });
+        let place = match self.places.get(&key) {
+            Some(place) => *place,
+            None => {
+                // It is kept twice.
+                self.memory.add(2 * key.len())?;
+                self.streams.push(PushStream { labels: key.clone(), ..PushStream::default() });
+                self.places.insert(key, self.streams.len() - 1);
+                self.streams.len() - 1
+            }
+        };
         if only_resource {
             self.place = Some(place);
         }
-        place
+        Ok(place)
     }
 }

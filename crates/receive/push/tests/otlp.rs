@@ -340,6 +340,29 @@ async fn short_messages_that_mean_much_are_refused_in_time() {
     assert!(setup.written().is_empty());
 }
 
+#[tokio::test]
+async fn maps_with_long_names_are_refused_in_time() {
+    let memory = Pool::root("pushes", 64 << 20);
+    let setup = Setup::with(memory.clone(), PushOptions::default());
+    let routes = otlp_http_routes(setup.push.clone());
+    // The map's name would be written out for each of 100,000 values: a hundred gigabytes. Values that are
+    // maps without anything in them are never written, but their names are joined.
+    for value in [r#"{"intValue":"1"}"#, r#"{"kvlistValue":{}}"#] {
+        let values = vec![format!(r#"{{"key":"a","value":{value}}}"#); 100_000].join(",");
+        let name = "k".repeat(1_000_000);
+        let map = format!(r#"{{"key":"{name}","value":{{"kvlistValue":{{"values":[{values}]}}}}}}"#);
+        let within = format!(r#"{{"attributes":[{map}]}}"#);
+        for body in [request(&map, "{}", "{}"), request("", &within, "{}"), request("", "{}", &within)] {
+            let message = json_to_protobuf(body.as_bytes()).unwrap();
+            assert!(message.len() < 3_000_000);
+            let answer = post(&routes, "/v1/logs", &[PROTOBUF], message).await;
+            assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+            assert_eq!(memory.used(), 0);
+        }
+    }
+    assert!(setup.written().is_empty());
+}
+
 /// Calls `Export`; gives the status, its message, the details and the answer.
 async fn export(
     routes: &Router,

@@ -179,39 +179,42 @@ impl<'a> AnyValue<'a> {
         Ok(())
     }
 
-    /// Calls `visit` with the name and value of everything in it that is no map; names of maps are joined
-    /// to those within by `_`. `sanitise` is applied to each joined name on the way down.
+    /// Gives `out` the name and value of everything in it that is no map; names of maps are joined to those
+    /// within by `_`. What is joined can be as long as the square of the message: `out` is to count.
     ///
     /// # Errors
-    /// [`DecodeError`], or what `sanitise` and `visit` return.
-    pub fn flatten<E: From<DecodeError>>(
-        &self,
-        name: &str,
-        sanitise: &impl Fn(&str) -> Result<Cow<'_, str>, E>,
-        visit: &mut impl FnMut(&str, &AnyValue<'a>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.flatten_at(name, sanitise, visit, 0)
+    /// [`DecodeError`], or what `out` returns; then nothing more is joined.
+    pub fn flatten<F: Flatten>(&self, name: &str, out: &mut F) -> Result<(), F::Error> {
+        self.flatten_at(name, out, 0)
     }
 
-    fn flatten_at<E: From<DecodeError>>(
-        &self,
-        name: &str,
-        sanitise: &impl Fn(&str) -> Result<Cow<'_, str>, E>,
-        visit: &mut impl FnMut(&str, &AnyValue<'a>) -> Result<(), E>,
-        depth: usize,
-    ) -> Result<(), E> {
+    fn flatten_at<F: Flatten>(&self, name: &str, out: &mut F, depth: usize) -> Result<(), F::Error> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::Depth(MAX_DEPTH).into());
         }
-        let name = sanitise(name)?;
-        let Any::Map(map) = self.get()? else { return visit(&name, self) };
-        let mut inner = |key: Cow<'a, str>, value: AnyValue<'a>| {
-            value.flatten_at(&format!("{name}_{key}"), sanitise, visit, depth + 1)
-        };
-        // A closure of a closure of this depth would be a type without end.
-        let inner: &mut dyn FnMut(Cow<'a, str>, AnyValue<'a>) -> Result<(), E> = &mut inner;
-        map.each(inner)
+        let name = out.name(name)?;
+        let Any::Map(map) = self.get()? else { return out.pair(&name, self) };
+        map.each(|key, value| value.flatten_at(&format!("{name}_{key}"), out, depth + 1))
     }
+}
+
+/// What [`AnyValue::flatten`] calls.
+pub trait Flatten {
+    /// What a call may fail with.
+    type Error: From<DecodeError>;
+
+    /// What a name is called here: that of each value and each map, joined from those around it, which this
+    /// was called for before.
+    ///
+    /// # Errors
+    /// Its own, which ends the walk.
+    fn name<'n>(&mut self, joined: &'n str) -> Result<Cow<'n, str>, Self::Error>;
+
+    /// Takes a value that is no map.
+    ///
+    /// # Errors
+    /// Its own, which ends the walk.
+    fn pair(&mut self, name: &str, value: &AnyValue<'_>) -> Result<(), Self::Error>;
 }
 
 /// A number as encoding/json writes it: plain digits, or an exponent outside 1e-6..1e21.
