@@ -119,14 +119,19 @@ pub(crate) type Found<'a> = Result<Value<'a>, JsonError>;
 /// Looks for all paths in one walk. The first value of each path counts; a path may lead through another.
 /// The walk ends silently where the line is broken.
 pub(crate) fn find<'a>(line: &'a str, paths: &[Vec<Step>], mut each: impl FnMut(Option<usize>, Found<'a>)) {
-    let mut walk = Walk { line, paths, done: vec![false; paths.len()], each: &mut each };
+    let mut walk = Walk { line, paths, done: vec![false; paths.len()], broken: 0, each: &mut each };
     walk.run();
 }
+
+/// A walk ends behind this many arrays that are broken, lest it reads the line once for each.
+const MAX_BROKEN: usize = 64;
 
 struct Walk<'a, 'w> {
     line: &'a str,
     paths: &'w [Vec<Step>],
     done: Vec<bool>,
+    /// Arrays on a path with a broken value. To see that a bracket never closes takes the rest of the line.
+    broken: usize,
     each: &'w mut dyn FnMut(Option<usize>, Found<'a>),
 }
 
@@ -175,7 +180,7 @@ impl<'a> Walk<'a, '_> {
                     };
                     level += 1;
                     at = self.array(&on_way, at);
-                    if self.is_complete() {
+                    if self.is_complete() || self.broken > MAX_BROKEN {
                         return Some(());
                     }
                     continue;
@@ -244,7 +249,10 @@ impl<'a> Walk<'a, '_> {
             return at;
         }
         for index in 0.. {
-            let Ok((value, end)) = json::value(self.line, at) else { return at };
+            let Ok((value, end)) = json::value(self.line, at) else {
+                self.broken += 1;
+                return at;
+            };
             for (i, path) in self.paths.iter().enumerate() {
                 if self.done.get(i).copied().unwrap_or(true) || index_behind(path, way) != Some(index) {
                     continue;

@@ -122,3 +122,37 @@ fn leading_plain_filters_are_tests_for_the_store() {
     assert_eq!(compile("| json").rewrites_at(), None);
     assert!(compile("| json |= \"a\"").line_tests().is_empty());
 }
+
+/// How many labels the stages make of a line.
+fn label_count(stages: &str, line: &str) -> usize {
+    let stages = parse_log(&format!("{{x=\"y\"}} {stages}")).unwrap().stages;
+    let pipeline = Pipeline::compile(&stages, None).unwrap();
+    let none = std::iter::empty::<(&str, &str)>();
+    pipeline.stream(&Labels::empty()).run(0, line, none).unwrap().labels.iter().count()
+}
+
+#[test]
+fn hostile_json_takes_little_time_and_memory() {
+    let deep = format!("{}1{}", "{\"a\":".repeat(60_000), "}".repeat(60_000));
+    let open = "{\"a\":".repeat(60_000);
+    let packed = format!("{{\"_entry\":\"e\",\"a\":{deep}}}");
+    let arrays = "[{\"a\":".repeat(60_000);
+    // Each bracket of such an array is looked for until the line ends.
+    let never = format!("{{{}", "\"a\":[{]]".repeat(60_000));
+    for line in [&deep, &open, &packed, &arrays, &never] {
+        for stages in ["| json", "| json a=\"a.a.a.a\"", "| json a=\"a[0]\", b=\"[0].a\"", "| unpack"] {
+            assert!(label_count(stages, line) <= 4, "{stages}");
+        }
+    }
+}
+
+#[test]
+fn names_that_repeat_a_long_key_are_left_out() {
+    let fields: Vec<String> = (0..10_000).map(|i| format!("\"{i:05}\":1")).collect();
+    // Joined, the names would take half a gigabyte.
+    let line = |key: usize| format!("{{\"{}\":{{{}}},\"b\":{{\"c\":1}}}}", "k".repeat(key), fields.join(","));
+    assert_eq!(label_count("| json", &line(50_000)), 1);
+    // An underscore and five digits more are the longest there is.
+    assert_eq!(label_count("| json", &line(1024 - 6)), 10_001);
+    assert_eq!(label_count("| json", &line(1024 - 5)), 1);
+}

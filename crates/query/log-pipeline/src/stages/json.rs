@@ -12,6 +12,10 @@ pub(crate) const JSON_ERROR: &str = "JSONParserErr";
 /// Objects in objects beyond this are left out; it bounds the stack.
 const MAX_DEPTH: usize = 256;
 
+/// The longest name joined of the keys on a way; what is longer is left out. All fields of an object repeat
+/// the keys before it, so a long key would be written, and compared, as often as it has fields.
+const MAX_JOINED: usize = 1024;
+
 /// The stage.
 #[derive(Debug)]
 pub(crate) struct Json;
@@ -87,6 +91,10 @@ impl Walk<'_> {
         }
         let outer = self.prefix.len();
         push_part(self.prefix, key);
+        if self.prefix.len() > MAX_JOINED {
+            self.prefix.truncate(outer);
+            return Ok(());
+        }
         let mark = self.labels.mark();
         self.labels.draft().push_str(self.prefix);
         let span = self.labels.span_from(mark);
@@ -113,7 +121,7 @@ impl Walk<'_> {
         if self.hints.passes(name, self.labels) { Ok(()) } else { Err(End::Dropped) }
     }
 
-    /// Drafts the label's name; none when it would be empty.
+    /// Drafts the label's name; none when it would be empty, or too long as a joined one.
     fn name(&mut self, key: &str, depth: usize, mark: usize) -> Option<Span> {
         if depth == 0 {
             sanitize::write(self.labels.draft(), key);
@@ -129,6 +137,10 @@ impl Walk<'_> {
         }
         self.labels.draft().push_str(self.prefix);
         push_part_at(self.labels.draft(), mark, key);
+        if self.labels.mark() - mark > MAX_JOINED {
+            self.labels.forget(mark);
+            return None;
+        }
         let span = self.labels.span_from(mark);
         if !self.labels.is_taken(span) {
             return Some(span);
