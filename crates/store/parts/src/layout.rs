@@ -220,6 +220,11 @@ impl Pages {
         }))
     }
 
+    /// How many pages there are, of all columns.
+    pub(crate) fn count(&self) -> usize {
+        (self.data.len() - self.pages_at) / PAGE_BYTES
+    }
+
     pub(crate) fn memory(&self) -> usize {
         self.data.len()
     }

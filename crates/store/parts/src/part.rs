@@ -166,6 +166,10 @@ impl Part {
         let data = self.section(&self.description.pages, "page directory")?;
         let pages = Pages::new(data, self.specs.len());
         let pages = pages.ok_or_else(|| self.corrupt("its page directory is cut"))?;
+        // Each block has a page of times at least; who walks over blocks relies on there not being more.
+        if self.info.rows.div_ceil(BLOCK_ROWS as u64) > pages.count() as u64 {
+            return Err(self.corrupt("it has fewer pages than its rows need"));
+        }
         Ok(self.pages.get_or_init(|| pages))
     }
 
