@@ -105,7 +105,7 @@ impl Platform {
             let at = random.below((SERVICES * PODS) as u64) as usize;
             let time = self.time(line);
             streams[at].push((time, self.line(line, at, time, &mut random)));
-            if (line + 1) % LINES_PER_PUSH == 0 || line + 1 == self.lines {
+            if (line + 1).is_multiple_of(LINES_PER_PUSH) || line + 1 == self.lines {
                 push(url, &streams);
                 streams.iter_mut().for_each(Vec::clear);
             }
@@ -120,7 +120,7 @@ impl Platform {
             0..8 => ("error", 500 + roll % 4),
             8..40 => ("warn", 400 + roll % 5),
             40..300 => ("debug", 200),
-            _ => ("info", if roll % 10 == 0 { 201 } else { 200 }),
+            _ => ("info", if roll.is_multiple_of(10) { 201 } else { 200 }),
         };
         let needle = if line == self.lines / 3 { NEEDLE } else { "" };
         // About nine lines of each trace, from several services.
@@ -255,7 +255,7 @@ impl Peer {
 
     fn push_path(&self) -> &'static str {
         match self {
-            Peer::VictoriaLogs(_) => "/insert/loki/api/v1/push?_stream_fields=service,pod",
+            Peer::VictoriaLogs(_) => "/insert/loki/api/v1/push?_stream_fields=service,pod&_msg_field=message",
             _ => "/loki/api/v1/push",
         }
     }
@@ -353,7 +353,12 @@ fn queries(platform: &Platform) -> Vec<Query> {
         ),
         query("rare word", Shape::Lines(100), format!("{all} |= \"{NEEDLE}\""), NEEDLE),
         query("rare substring", Shape::Lines(100), format!("{all} |= \"{PIECE}\""), &format!("~\"{PIECE}\"")),
-        query("one trace id", Shape::Lines(100), format!("{all} |= \"{}\"", platform.trace), &platform.trace),
+        query(
+            "one trace id",
+            Shape::Lines(100),
+            format!("{all} |= \"{}\"", platform.trace),
+            &format!("trace_id:{}", platform.trace),
+        ),
         query(
             "newest 100 errors of a service",
             Shape::Lines(100),

@@ -244,7 +244,8 @@ pub fn go_quote(text: &str) -> String {
 /// Whether Go prints a character that is no ASCII control character as it is: letters, marks, numbers,
 /// punctuation and symbols, and of white space the ASCII space alone.
 fn is_printable(c: char) -> bool {
-    static PRINTABLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{L}\p{M}\p{N}\p{P}\p{S}]").ok());
+    static PRINTABLE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"[\p{L}\p{M}\p{N}\p{P}\p{S}]").ok());
     c.is_ascii() || PRINTABLE.as_ref().is_none_or(|printable| printable.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
@@ -372,7 +373,10 @@ mod tests {
     fn quotes_as_go_does() {
         assert_eq!(go_quote("a\"b\\\n\u{1}"), r#""a\"b\\\n\x01""#);
         assert_eq!(go_quote("é日😀\u{301}"), "\"é日😀\u{301}\"");
-        assert_eq!(go_quote("\u{a0}\u{200b}\u{85}\u{e000}\u{10ffff}"), r#""\u00a0\u200b\u0085\ue000\U0010ffff""#);
+        assert_eq!(
+            go_quote("\u{a0}\u{200b}\u{85}\u{e000}\u{10ffff}"),
+            r#""\u00a0\u200b\u0085\ue000\U0010ffff""#
+        );
     }
 
     #[test]

@@ -51,7 +51,12 @@ impl GoRegex {
             .octal(true)
             .build()
             .map_err(|error| RegexError(explain(&error, source)))?;
-        Ok(GoRegex { source: source.to_owned(), shape: shape_of(&translated), regex, unanchored: Arc::default() })
+        Ok(GoRegex {
+            source: source.to_owned(),
+            shape: shape_of(&translated),
+            regex,
+            unanchored: Arc::default(),
+        })
     }
 
     /// The text it was compiled from.

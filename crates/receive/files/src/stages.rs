@@ -244,7 +244,10 @@ mod tests {
     use super::*;
     use novaobs_model::Labels;
 
-    fn ran(stages: &[Stage], text: &str) -> Option<(Labels, i64, String, Vec<(String, String)>)> {
+    /// Labels, time, text and metadata of a line behind its stages.
+    type Ran = (Labels, i64, String, Vec<(String, String)>);
+
+    fn ran(stages: &[Stage], text: &str) -> Option<Ran> {
         let labels = LabelsBuilder::from_labels(&Labels::from_pairs([("job", "j")]));
         let mut line = Line::new(text, 7, labels);
         run(stages, &mut line).then(|| (line.labels.build(), line.timestamp, line.text, line.metadata))

@@ -9,5 +9,4 @@ pub mod alertmanager;
 mod form;
 pub mod loki;
 pub mod prometheus;
-pub mod sql;
 mod tenant;

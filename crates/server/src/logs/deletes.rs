@@ -70,8 +70,8 @@ impl DeleteView for StoreDeletes {
             )));
         }
         self.store.cancel_delete(tenant, id).map_err(|error| match error {
-            DeleteError::Unknown { .. } => CancelError::NotFound,
-            DeleteError::Processed { .. } => CancelError::TooLate(
+            DeleteError::Unknown => CancelError::NotFound,
+            DeleteError::Processed => CancelError::TooLate(
                 "deletion of request which is in process or already processed is not allowed".to_owned(),
             ),
             error => CancelError::Failed(error.to_string()),
