@@ -50,7 +50,7 @@ limits_config:
   max_query_length: 0s
   volume_enabled: true
   retention_period: 2880h
-compactor: {retention_enabled: true, delete_request_store: filesystem}
+compactor: {retention_enabled: true}
 pattern_ingester: {enabled: true}
 ruler: {enable_api: true}
 ";
